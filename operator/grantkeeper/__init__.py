@@ -1,0 +1,1 @@
+"""Grantkeeper keeps people's OAuth consent on Kubernetes: sealed, fresh and delivered."""

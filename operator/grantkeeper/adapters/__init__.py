@@ -1,0 +1,1 @@
+"""Touches: one outside thing a module, and its only importer."""

@@ -1,0 +1,74 @@
+"""What a token answer holds, and the one part of it that may leave the house.
+
+`TokenSet` has no way to a Secret of a workload, a page, or a log line; only the `AccessToken` that it lends has.
+Both redact themselves: their text never shows a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr
+
+from grantkeeper.core.times import from_seconds, to_seconds
+
+Moment = Annotated[datetime, BeforeValidator(from_seconds), PlainSerializer(to_seconds)]
+"""An aware datetime; whole seconds since the epoch in a sealed payload."""
+
+
+class IDClaims(BaseModel):
+    """Who consented, as the provider's ID token names the account."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    iss: str
+    sub: str
+
+
+class AccessToken(BaseModel):
+    """What may be handed to consumers: never a refresh token."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    value: SecretStr
+    token_type: str
+    scope: str | None
+    expires_at: datetime | None
+    generation: int
+
+
+class TokenSet(BaseModel):
+    """One token answer (RFC 6749 section 5.1), as it is sealed. Members that this version does not know are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+    access_token: SecretStr
+    refresh_token: SecretStr | None = None
+    token_type: str
+    scope: str | None = None
+    obtained_at: Moment
+    expires_at: Moment | None = None
+    refresh_expires_at: Moment | None = None
+    id_claims: IDClaims | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The granted scopes, sorted; none where the server never named any."""
+        return tuple(sorted(set((self.scope or "").split())))
+
+    def lend(self, generation: int) -> AccessToken:
+        """The access token alone, stamped with the generation of the set it came from."""
+        return AccessToken(
+            value=self.access_token,
+            token_type=self.token_type,
+            scope=self.scope,
+            expires_at=self.expires_at,
+            generation=generation,
+        )
+
+
+def fingerprint(secret: SecretStr) -> str:
+    """SHA-256 in lower-case hex: tells two tokens apart without showing either."""
+    return hashlib.sha256(secret.get_secret_value().encode()).hexdigest()

@@ -1,0 +1,262 @@
+"""The two resources as Python sees them: OAuthConnector, a client at an authorization server, and UserGrant, one person's consent.
+
+The CRDs in `crds/` are the reference and validate at the API server; these models only read what passed there. Members that
+this version does not know are ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "grantkeeper.dev"
+VERSION = "v1alpha1"
+FINALIZER = f"{GROUP}/keeper"
+
+
+def _wire_name(member: str) -> str:
+    """`redirect_uri` is `redirectURI` on the wire: Kubernetes writes acronyms in capitals, except at the start."""
+    name = to_camel(member)
+    for plain, acronym in (("Uri", "URI"), ("Url", "URL"), ("Id", "ID")):
+        if name.endswith(plain):
+            name = name.removesuffix(plain) + acronym
+    return name
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(alias_generator=_wire_name, frozen=True, populate_by_name=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ClientAuthentication(StrEnum):
+    """How the client proves itself at the token endpoint (OpenID Connect Core section 9)."""
+
+    BASIC = "ClientSecretBasic"
+    POST = "ClientSecretPost"
+    NONE = "None"
+
+
+class PKCE(StrEnum):
+    """Proof key for code exchange (RFC 7636)."""
+
+    S256 = "S256"
+    DISABLED = "Disabled"
+
+
+class ScopeSeparator(StrEnum):
+    """What the server puts between scopes."""
+
+    SPACE = "Space"
+    COMMA = "Comma"
+
+    @property
+    def character(self) -> str:
+        """What stands between two scopes on the wire."""
+        return "," if self is ScopeSeparator.COMMA else " "
+
+
+class RevocationPolicy(StrEnum):
+    """What happens to the tokens at the authorization server when the grant is deleted."""
+
+    REVOKE = "Revoke"
+    RETAIN = "Retain"
+
+
+class Format(StrEnum):
+    """The files that a delivered Secret holds."""
+
+    TOKEN = "Token"  # noqa: S105  # the name of a format
+
+
+class RequestState(StrEnum):
+    """Where a consent request stands."""
+
+    OPEN = "Open"
+    ANSWERED = "Answered"
+    GRANTED = "Granted"
+    REFUSED = "Refused"
+    EXPIRED = "Expired"
+
+
+class Metadata(_Wire):
+    """The part of an object's metadata that decisions need."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def is_deleting(self) -> bool:
+        """Whether somebody has asked for the object to go."""
+        return self.deletion_timestamp is not None
+
+
+class Condition(_Wire):
+    """One observed truth, as in Kubernetes' API conventions."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+    last_transition_time: datetime
+    observed_generation: int | None = None
+
+
+class EndpointsSpec(_Wire):
+    """Endpoints of a server that publishes no metadata."""
+
+    authorization: str
+    token: str
+    revocation: str | None = None
+
+
+class SecretKeyRef(_Wire):
+    """A key of a Secret in the connector's namespace."""
+
+    name: str
+    key: str = "clientSecret"
+
+
+class ConsentSpec(_Wire):
+    """What people meet when they are asked."""
+
+    link: str
+    display_name: str | None = None
+    scope_descriptions: dict[str, str] = Field(default_factory=dict)
+
+
+class RefreshSpec(_Wire):
+    """When access tokens are refreshed."""
+
+    lifetime_percent: int = 75
+    assumed_lifetime_seconds: int | None = None
+
+
+class OAuthConnectorSpec(_Wire):
+    """The desired state of a connector."""
+
+    issuer: str | None = None
+    endpoints: EndpointsSpec | None = None
+    client_id: str
+    client_authentication: ClientAuthentication = ClientAuthentication.BASIC
+    client_secret_ref: SecretKeyRef | None = None
+    pkce: PKCE = PKCE.S256
+    scopes: tuple[str, ...] = ()
+    authorization_parameters: dict[str, str] = Field(default_factory=dict)
+    token_parameters: dict[str, str] = Field(default_factory=dict)
+    scope_separator: ScopeSeparator = ScopeSeparator.SPACE
+    ca_bundle: str | None = None
+    consent: ConsentSpec
+    refresh: RefreshSpec = RefreshSpec()
+
+
+class ServerStatus(_Wire):
+    """What was learned of the authorization server."""
+
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    iss_parameter_supported: bool | None = None
+
+
+class OAuthConnectorStatus(_Wire):
+    """The observed state of a connector."""
+
+    observed_generation: int | None = None
+    redirect_uri: str | None = None
+    server: ServerStatus | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class _Resource(_Wire):
+    metadata: Metadata
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Self:
+        """Read an object as the API server sent it."""
+        return cls.model_validate(body)
+
+
+class OAuthConnector(_Resource):
+    """One OAuth 2.0 client at one authorization server."""
+
+    spec: OAuthConnectorSpec
+    status: OAuthConnectorStatus = OAuthConnectorStatus()
+
+
+class ConnectorRef(_Wire):
+    """The connector of a grant, in the grant's namespace."""
+
+    name: str
+
+
+class SecretSpec(_Wire):
+    """A Secret that always holds a fresh access token."""
+
+    name: str
+    format: Format = Format.TOKEN
+
+
+class UserGrantSpec(_Wire):
+    """The desired state of a grant."""
+
+    connector_ref: ConnectorRef
+    user: str
+    scopes: tuple[str, ...] = ()
+    purpose: str | None = None
+    secrets: tuple[SecretSpec, ...] = ()
+    revocation_policy: RevocationPolicy = RevocationPolicy.REVOKE
+
+
+class ConsentRequestStatus(_Wire):
+    """One thing that a person was asked, as the pages need it. It holds nothing that lets anybody answer."""
+
+    hash: str
+    challenge: str | None = None
+    nonce: str | None = None
+    state: RequestState
+    scopes: tuple[str, ...] = ()
+    expiration_time: datetime
+    reason: str | None = None
+
+
+class Account(_Wire):
+    """The account at the provider that consented."""
+
+    subject: str
+
+
+class UserGrantStatus(_Wire):
+    """The observed state of a grant."""
+
+    observed_generation: int | None = None
+    consent_url: str | None = None
+    consent_requests: tuple[ConsentRequestStatus, ...] = ()
+    token_state: str | None = None
+    account: Account | None = None
+    requested_scopes: tuple[str, ...] = ()
+    granted_scopes: tuple[str, ...] = ()
+    token_generation: int | None = None
+    expiration_time: datetime | None = None
+    last_refresh_time: datetime | None = None
+    next_refresh_time: datetime | None = None
+    last_failure_time: datetime | None = None
+    failed_refreshes: int | None = None
+    sealed_secret_name: str | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class UserGrant(_Resource):
+    """One person's consent to one connector."""
+
+    spec: UserGrantSpec
+    status: UserGrantStatus = UserGrantStatus()
