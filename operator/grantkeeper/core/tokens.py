@@ -10,12 +10,23 @@ import hashlib
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, SerializationInfo
 
 from grantkeeper.core.times import from_seconds, to_seconds
 
 Moment = Annotated[datetime, BeforeValidator(from_seconds), PlainSerializer(to_seconds)]
 """An aware datetime; whole seconds since the epoch in a sealed payload."""
+
+SEALING = {"sealing": True}
+"""The one context in which a `Sealable` writes itself in clear; only an envelope's payload is made with it."""
+
+
+def _write_when_sealing(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context is SEALING else str(secret)
+
+
+Sealable = Annotated[SecretStr, PlainSerializer(_write_when_sealing, when_used="json")]
+"""A secret that may be sealed; anything else that is written of it is asterisks."""
 
 
 class IDClaims(BaseModel):
@@ -44,8 +55,8 @@ class TokenSet(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
-    access_token: SecretStr
-    refresh_token: SecretStr | None = None
+    access_token: Sealable
+    refresh_token: Sealable | None = None
     token_type: str
     scope: str | None = None
     obtained_at: Moment
@@ -67,6 +78,11 @@ class TokenSet(BaseModel):
             expires_at=self.expires_at,
             generation=generation,
         )
+
+
+def write_payload(value: BaseModel) -> bytes:
+    """What goes into an envelope, with its secrets in clear."""
+    return value.model_dump_json(context=SEALING, exclude_none=True).encode()
 
 
 def fingerprint(secret: SecretStr) -> str:

@@ -1,0 +1,61 @@
+"""The commands of the image: one a process. Each imports only what its process needs."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as version_of
+
+import typer
+
+from grantkeeper import logs
+from grantkeeper.errors import KeyringError, SettingsError
+from grantkeeper.settings import ConsentSettings, ControllerSettings
+
+UNUSABLE = 2
+"""The exit status of a process that should not have started: starting it again will not help before somebody has acted."""
+
+app = typer.Typer(
+    help="Keeps people's OAuth consent on Kubernetes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they show the local variables of every frame
+)
+
+
+@app.command()
+def controller() -> None:
+    """Watch the grants, exchange codes, refresh and deliver tokens."""
+    settings = ControllerSettings.from_environment()
+    logs.configure(settings.log_level)
+    from grantkeeper.controller import process  # noqa: PLC0415  # the other process's libraries stay out
+
+    process.run(settings)
+
+
+@app.command()
+def consent() -> None:
+    """Serve the pages on which people consent."""
+    settings = ConsentSettings.from_environment()
+    logs.configure(settings.log_level)
+    from grantkeeper.consent import process  # noqa: PLC0415  # the other process's libraries stay out
+
+    process.run(settings)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(version_of("grantkeeper"))
+
+
+def main() -> None:
+    """Run a command; what is wrong with the settings or the keyring is one sentence and no traceback."""
+    try:
+        app()
+    except (SettingsError, KeyringError) as error:
+        typer.echo(f"grantkeeper: {error}", err=True)
+        sys.exit(UNUSABLE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The Kubernetes API by a thin client: objects are plain dictionaries, and what goes wrong is a ClusterError.
+
+A few verbs and nothing generated: a general client's argument checking and models cost several times what the calls themselves do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from grantkeeper.adapters.calls import USUAL, Calls, Expired, Object, Pace
+from grantkeeper.adapters.login import Login
+from grantkeeper.errors import NotFound
+from grantkeeper.settings import Settings
+
+CHUNK = 500
+"""Objects in one answer to a list."""
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where objects of one kind are: `api/v1` or `apis/<group>/<version>`, and the plural."""
+
+    api: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """The path of an object, or of them all; NotFound for names that no object can have, which could lead elsewhere."""
+        parts = [self.api, *(("namespaces", namespace) if namespace is not None else ()), self.plural, *filter(None, (name, subresource))]
+        if not all(_is_name(part) for part in (namespace, name) if part is not None):
+            raise NotFound(f"{self.plural}: no object can have such a name")
+        return "/".join(parts)
+
+
+SECRETS, EVENTS, NAMESPACES, PODS = (Kind("api/v1", plural) for plural in ("secrets", "events", "namespaces", "pods"))
+USERGRANTS, OAUTHCONNECTORS = (Kind("apis/grantkeeper.dev/v1alpha1", plural) for plural in ("usergrants", "oauthconnectors"))
+
+
+class Cluster:
+    """One API server, as one account. It belongs to the event loop that first uses it; close it there."""
+
+    def __init__(self, login: Login, pace: Pace = USUAL) -> None:
+        self._calls = Calls(login, pace)
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Log in as the settings say; SettingsError where they lead to no API server."""
+        return cls(Login.find(settings.service_account_directory))
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        """Read one object by a quorum read: nothing that was acknowledged before is missed. NotFound where there is none."""
+        return await self._calls.call("GET", kind.path(namespace, name))
+
+    async def list(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> list[Object]:
+        """Read all objects of a kind, of one namespace or of every one, that bear `labels`; in chunks, as of one moment."""
+        query = {"limit": str(CHUNK)} | ({"labelSelector": labels} if labels else {})
+        found: list[Object] = []
+        more = ""
+        while True:
+            try:
+                page = await self._calls.call("GET", kind.path(namespace), query=query | ({"continue": more} if more else {}))
+            except Expired:
+                if not more:
+                    raise
+                found, more = [], ""
+                continue
+            found += page.get("items") or ()
+            more = page.get("metadata", {}).get("continue") or ""
+            if not more:
+                return found
+
+    async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
+        """Create an object, and return it as it was stored. Conflict where the name is taken."""
+        return await self._calls.call("POST", kind.path(namespace), body=body)
+
+    async def replace(self, kind: Kind, body: Object) -> Object:
+        """Replace the version that `body` names, and return what was stored. Conflict where there is a newer one."""
+        metadata = body["metadata"]
+        if not metadata.get("resourceVersion"):
+            raise ValueError("what is replaced must name the version it was read at")
+        return await self._calls.call("PUT", kind.path(metadata.get("namespace"), metadata["name"]), body=body)
+
+    async def patch(self, kind: Kind, namespace: str | None, name: str, patch: Object, *, subresource: str | None = None) -> Object:
+        """Apply a merge patch (RFC 7396); with `metadata.resourceVersion` in it, only to that version, else Conflict."""
+        return await self._calls.call("PATCH", kind.path(namespace, name, subresource), body=patch, content_type=_MERGE_PATCH)
+
+    async def delete(
+        self, kind: Kind, namespace: str | None, name: str, *, uid: str | None = None, resource_version: str | None = None
+    ) -> None:
+        """Delete an object; Conflict where it is not the one of that uid, or no longer of that version."""
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {name: held for name, held in conditions.items() if held}}
+        await self._calls.call("DELETE", kind.path(namespace, name), body=body)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._calls.close()
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can name an object: an RFC 1123 subdomain of at most 253 characters."""
+    return re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", text) is not None

@@ -1,0 +1,93 @@
+"""The operator namespace: sealed Secrets at an expected version, answers, and sets that lost a race.
+
+Every write here is fenced by the resourceVersion it was decided on. Whatever is written is noted at once, so the next decision
+sees it before the watch does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from grantkeeper.adapters.cluster import SECRETS, Cluster
+from grantkeeper.core.records import (
+    GRANT_ANNOTATION,
+    KIND_LABEL,
+    NAMESPACE_LABEL,
+    RECOVERED_TYPE,
+    UID_LABEL,
+    Sealed,
+    read_sealed,
+    sealed_name,
+    write_sealed,
+)
+from grantkeeper.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Sealed Secrets and answers of one operator namespace. `note` takes in every object that was written or read."""
+
+    cluster: Cluster
+    namespace: str
+    note: Callable[[dict[str, Any]], object]
+    note_gone: Callable[[dict[str, Any]], object]
+
+    async def read(self, uid: str) -> Sealed | None:
+        """The sealed Secret of a grant, by a quorum read; None where there is none."""
+        try:
+            secret = await self.cluster.get(SECRETS, self.namespace, sealed_name(uid))
+        except NotFound:
+            return None
+        self.note(secret)
+        return read_sealed(secret)
+
+    async def put(self, sealed: Sealed) -> Sealed:
+        """Create it, or replace the version it was read at; Conflict where somebody wrote first."""
+        body = write_sealed(sealed, self.namespace)
+        if sealed.resource_version is None:
+            secret = await self.cluster.create(SECRETS, self.namespace, body)
+        else:
+            try:
+                secret = await self.cluster.replace(SECRETS, body)
+            except NotFound as error:
+                raise Conflict("the sealed Secret is gone") from error
+        self.note(secret)
+        return read_sealed(secret)
+
+    async def remove(self, sealed: Sealed) -> None:
+        """Delete exactly this version of a sealed Secret."""
+        try:
+            await self.cluster.delete(SECRETS, self.namespace, sealed.secret_name, resource_version=sealed.resource_version)
+        except NotFound:
+            return
+        finally:
+            self.note_gone(write_sealed(sealed, self.namespace))
+
+    async def remove_answer(self, name: str, uid: str) -> None:
+        """Delete an answer that has been dealt with."""
+        try:
+            await self.cluster.delete(SECRETS, self.namespace, name, uid=uid)
+        except NotFound:
+            return
+
+    async def set_aside(self, sealed: Sealed, text: str) -> str:
+        """Keep a sealed set that lost a race under a name of its own; the name."""
+        for number in range(1, 100):
+            name = f"recovered-{sealed.uid}-{number}"
+            body = write_sealed(sealed.model_copy(update={"tokenset": text, "resource_version": None}), self.namespace)
+            body["type"] = RECOVERED_TYPE
+            body["metadata"] = {
+                "name": name,
+                "namespace": self.namespace,
+                "labels": {KIND_LABEL: "recovered", NAMESPACE_LABEL: sealed.namespace, UID_LABEL: sealed.uid},
+                "annotations": {GRANT_ANNOTATION: f"{sealed.namespace}/{sealed.name}"},
+            }
+            body["data"] = {"tokenset": body["data"]["tokenset"]}
+            try:
+                await self.cluster.create(SECRETS, self.namespace, body)
+            except Conflict:
+                continue
+            return name
+        raise Conflict("a hundred recovered sets wait for this grant already")

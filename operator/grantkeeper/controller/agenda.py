@@ -1,0 +1,110 @@
+"""Who is looked at, and when: due times in one heap, one sleeping task, one pass at a time for each subject.
+
+Triggers of any kind only say "look at this again"; they meet here, so a subject is never worked on twice at once, and whatever
+happens to it during a pass makes one more pass follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+
+import structlog
+
+from grantkeeper.errors import GrantkeeperError
+
+log = structlog.get_logger()
+
+Subject = tuple[str, str]
+"""A kind, and a uid or a name of that kind."""
+
+Pass = Callable[[Subject], Awaitable[datetime | None]]
+"""Brings a subject to what its spec asks and says when to look again."""
+
+
+@dataclass(slots=True)
+class Agenda:
+    """The due times of all subjects. `clock` gives the present as an aware datetime."""
+
+    clock: Callable[[], datetime]
+    width: int = 32
+    _due: dict[Subject, datetime] = field(default_factory=dict)
+    _heap: list[tuple[datetime, int, Subject]] = field(default_factory=list)
+    _under_way: dict[Subject, asyncio.Task[None]] = field(default_factory=dict)
+    _again: set[Subject] = field(default_factory=set)
+    _order: count[int] = field(default_factory=count)
+    _stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_draining: bool = False
+
+    def wake(self, subject: Subject, at: datetime | None = None) -> None:
+        """Look at a subject at the given time, at once without one; the earlier of two times counts."""
+        if subject in self._under_way and at is None:
+            self._again.add(subject)
+            return
+        moment = at if at is not None else self.clock()
+        if subject in self._due and self._due[subject] <= moment:
+            return
+        self._due[subject] = moment
+        heapq.heappush(self._heap, (moment, next(self._order), subject))
+        self._stirred.set()
+
+    def forget(self, subject: Subject) -> None:
+        """The subject is gone; a pass under way ends by itself."""
+        self._due.pop(subject, None)
+        self._again.discard(subject)
+
+    async def run(self, keep: Pass) -> None:
+        """Work off what falls due until cancelled, at most `width` subjects at once."""
+        while not self._is_draining:
+            self._start_due(keep)
+            self._stirred.clear()
+            try:
+                await asyncio.wait_for(self._stirred.wait(), self._until_next())
+            except TimeoutError:
+                continue
+
+    async def drain(self) -> None:
+        """Start nothing more, and wait until what is under way has finished."""
+        self._is_draining = True
+        self._stirred.set()
+        while self._under_way:
+            await asyncio.wait(self._under_way.values())
+
+    def _start_due(self, keep: Pass) -> None:
+        now = self.clock()
+        while self._heap and len(self._under_way) < self.width and self._heap[0][0] <= now:
+            moment, _, subject = heapq.heappop(self._heap)
+            if self._due.get(subject) != moment:
+                continue  # moved, or forgotten, since
+            del self._due[subject]
+            if subject in self._under_way:
+                self._again.add(subject)
+                continue
+            self._under_way[subject] = asyncio.create_task(self._pass(subject, keep))
+
+    async def _pass(self, subject: Subject, keep: Pass) -> None:
+        wake_at: datetime | None = None
+        try:
+            wake_at = await keep(subject)
+        except GrantkeeperError as error:
+            log.warning("a pass failed and is repeated by the next sweep", kind=subject[0], subject=subject[1], error=str(error))
+        except Exception:
+            log.exception("a pass failed unexpectedly", kind=subject[0], subject=subject[1])
+        finally:
+            del self._under_way[subject]
+            if subject in self._again:
+                self._again.discard(subject)
+                self.wake(subject)
+            elif wake_at is not None:
+                self.wake(subject, wake_at)
+            self._stirred.set()
+
+    def _until_next(self) -> float | None:
+        """Seconds until the next due time; None where only an event can bring work, or every place is taken."""
+        if len(self._under_way) >= self.width or not self._heap:
+            return None
+        return max(0.0, (self._heap[0][0] - self.clock()).total_seconds())

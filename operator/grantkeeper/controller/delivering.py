@@ -1,0 +1,102 @@
+"""Deliver: the Secrets in a grant's namespace that always hold its fresh access token.
+
+No Secret is ever adopted. Before one is created its random id is recorded in the sealed Secret, the Secret carries that id, and
+its uid is recorded with the next write; whatever else bears the name is somebody's own, and is not touched.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from grantkeeper.adapters.cluster import SECRETS, Cluster
+from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.gathering import Gathered, Gatherer, Obstacle
+from grantkeeper.core import rendering
+from grantkeeper.core.facts import Copy
+from grantkeeper.core.records import Delivery, Sealed
+from grantkeeper.errors import ClusterError, Conflict
+
+log = structlog.get_logger()
+
+TRY_AGAIN_AFTER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Writes one delivered Secret at a time."""
+
+    cluster: Cluster
+    vault: Vault
+    gatherer: Gatherer
+    clock: Callable[[], datetime]
+
+    async def deliver(self, gathered: Gathered, name: str) -> None:
+        """Bring a Secret to what is held; what stands in the way is remembered as an obstacle for a while."""
+        if gathered.sealed is None or gathered.opened is None:
+            return
+        copy = self.gatherer.registry.copies.get((gathered.grant.metadata.namespace, name))
+        try:
+            sealed = await self._record(gathered.sealed, name, is_missing=copy is None)
+        except Conflict:
+            await self.vault.read(gathered.grant.metadata.uid)
+            return
+        try:
+            if copy is None:
+                await self._create(gathered, sealed, name)
+            else:
+                await self._replace(gathered, sealed, copy)
+        except ClusterError as error:
+            self._stand_off(gathered, name, Copy.UNWRITABLE, str(error))
+
+    async def _record(self, sealed: Sealed, name: str, *, is_missing: bool) -> Sealed:
+        """The sealed Secret with an id for this delivery that nothing bears yet, where a Secret is to be created."""
+        delivery = sealed.deliveries.get(name)
+        if not is_missing or (delivery is not None and delivery.uid is None):
+            return sealed
+        fresh = {**sealed.deliveries, name: Delivery(id=secrets.token_hex(16))}
+        return await self.vault.put(sealed.model_copy(update={"deliveries": fresh}))
+
+    async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
+        body = self._render(gathered, sealed, name)
+        namespace = gathered.grant.metadata.namespace
+        try:
+            written = await self.cluster.create(SECRETS, namespace, body)
+        except Conflict:
+            found = await self.cluster.get(SECRETS, namespace, name)
+            if rendering.is_ours(rendering.read_copy(found), sealed.deliveries.get(name)):
+                self.gatherer.registry.note_secret(found)
+            else:
+                self._stand_off(gathered, name, Copy.FOREIGN, "")
+            return
+        self.gatherer.registry.note_secret(written)
+        log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
+
+    async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
+        body = self._render(gathered, sealed, copy.name)
+        metadata = body["metadata"]
+        metadata["resourceVersion"] = copy.resource_version
+        metadata["labels"] = {**copy.labels, **metadata["labels"]}
+        metadata["annotations"] = {**copy.annotations, **metadata["annotations"]}
+        try:
+            self.gatherer.registry.note_secret(await self.cluster.replace(SECRETS, body))
+        except Conflict:
+            self.gatherer.registry.note_secret(await self.cluster.get(SECRETS, copy.namespace, copy.name))
+            return
+        log.info("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
+
+    def _render(self, gathered: Gathered, sealed: Sealed, name: str) -> dict[str, Any]:
+        assert gathered.opened is not None  # noqa: S101  # deliver() has seen it
+        token = gathered.opened.tokens.lend(gathered.opened.generation)
+        form = next(spec.format for spec in gathered.grant.spec.secrets if spec.name == name)
+        return rendering.write_copy(gathered.grant, name, token, form, sealed.deliveries[name].id)
+
+    def _stand_off(self, gathered: Gathered, name: str, copy: Copy, detail: str) -> None:
+        obstacle = Obstacle(copy, detail, self.clock() + TRY_AGAIN_AFTER)
+        self.gatherer.obstacles[gathered.grant.metadata.uid, name] = obstacle
+        log.warning("not delivered", namespace=gathered.grant.metadata.namespace, secret=name, why=copy.name.lower(), error=detail)

@@ -1,0 +1,43 @@
+"""The finalizer: a grant that may hold tokens is not let go before they have been dealt with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grantkeeper.adapters.cluster import USERGRANTS, Cluster
+from grantkeeper.controller.registry import Registry
+from grantkeeper.errors import Conflict, NotFound
+from grantkeeper.resources import FINALIZER, UserGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Finalizers:
+    """Sets and removes `grantkeeper.dev/keeper`."""
+
+    cluster: Cluster
+    registry: Registry
+
+    async def hold(self, grant: UserGrant) -> bool:
+        """See that the grant carries the finalizer before it gets tokens; False where it is going, or has just changed."""
+        if grant.metadata.is_deleting:
+            return False
+        if FINALIZER in grant.metadata.finalizers:
+            return True
+        return await self._set(grant, (*grant.metadata.finalizers, FINALIZER))
+
+    async def release(self, grant: UserGrant) -> bool:
+        """Let the grant go; False where it has just changed."""
+        return await self._set(grant, tuple(name for name in grant.metadata.finalizers if name != FINALIZER))
+
+    async def _set(self, grant: UserGrant, finalizers: tuple[str, ...]) -> bool:
+        metadata = grant.metadata
+        patch = {"metadata": {"resourceVersion": metadata.resource_version, "finalizers": list(finalizers)}}
+        try:
+            body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch)
+        except Conflict:
+            self.registry.note_grant(await self.cluster.get(USERGRANTS, metadata.namespace, metadata.name))
+            return False
+        except NotFound:
+            return FINALIZER not in finalizers
+        self.registry.note_grant(body, gone=not finalizers and metadata.is_deleting)
+        return True

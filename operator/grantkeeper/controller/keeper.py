@@ -1,0 +1,113 @@
+"""Keep one grant: gather the facts, plan, take one step, look again; then report, and sleep until the plan says to wake."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from grantkeeper.adapters.cluster import USERGRANTS, Cluster
+from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.delivering import Deliverer
+from grantkeeper.controller.gathering import Gathered, Gatherer
+from grantkeeper.controller.redeeming import Redeemer
+from grantkeeper.controller.refreshing import Refresher
+from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.releasing import Releaser
+from grantkeeper.controller.requesting import Asker
+from grantkeeper.core.conditions import Truth, Verdict
+from grantkeeper.core.planning import Act, Plan, Step, must_ask, plan
+from grantkeeper.core.reporting import describe_grant, patch_status
+from grantkeeper.errors import Conflict, NotFound
+from grantkeeper.resources import UserGrant
+
+log = structlog.get_logger()
+
+TRIES_A_PASS = 2
+"""A step that met a newer version is taken once more at once; one that is still wanted then waits."""
+STEPS_A_PASS = 24
+"""More than any grant needs; a pass that takes more is going in circles."""
+LOOK_AGAIN = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Keeps grants, one pass at a time for each."""
+
+    registry: Registry
+    cluster: Cluster
+    gatherer: Gatherer
+    asker: Asker
+    redeemer: Redeemer
+    refresher: Refresher
+    deliverer: Deliverer
+    releaser: Releaser
+    announcer: Announcer
+    external_url: str
+    clock: Callable[[], datetime]
+
+    async def keep(self, uid: str) -> datetime | None:
+        """Bring one grant to what its spec asks, and say when to look again."""
+        taken: Counter[Step] = Counter()
+        while (grant := self.registry.grants.get(uid)) is not None:
+            gathered = self.gatherer.gather(grant, self.clock())
+            decided = plan(gathered.facts)
+            step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
+            if step is None or taken.total() >= STEPS_A_PASS:
+                return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()
+            taken[step] += 1
+            await self._take(step, gathered)
+        return None
+
+    async def _take(self, step: Step, gathered: Gathered) -> None:
+        match step.act:
+            case Act.RELEASE:
+                await self.releaser.release(gathered)
+            case Act.SETTLE:
+                await self.redeemer.settle(gathered)
+            case Act.REDEEM:
+                answer = self.registry.answers_to(gathered.grant).get(step.subject)
+                if answer is not None:
+                    await self.redeemer.redeem(gathered, answer)
+            case Act.ASK:
+                await self.asker.ask(gathered, opening=must_ask(gathered.facts))
+            case Act.REFRESH:
+                await self.refresher.refresh(gathered)
+            case Act.DELIVER:
+                await self.deliverer.deliver(gathered, step.subject)
+
+    def _wake_at(self, decided: Plan) -> datetime | None:
+        """A step that was taken and is still wanted did not succeed: it is tried again, but not at once."""
+        soon = self.clock() + LOOK_AGAIN if decided.steps else None
+        return min((moment for moment in (decided.wake_at, soon) if moment is not None), default=None)
+
+    async def _report(self, gathered: Gathered, decided: Plan) -> bool:
+        """Say what holds; False where the grant has changed meanwhile and has to be judged again."""
+        grant, metadata = gathered.grant, gathered.grant.metadata
+        root = f"{self.external_url}/consent/{metadata.namespace}/{metadata.name}"
+        desired = describe_grant(grant, gathered.facts, decided, gathered.sealed, gathered.requests, link_root=root)
+        patch = patch_status(grant.status, desired, metadata.resource_version)
+        if patch is None:
+            return True
+        try:
+            body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch, subresource="status")
+        except Conflict:
+            self.registry.note_grant(await self.cluster.get(USERGRANTS, metadata.namespace, metadata.name))
+            return False
+        except NotFound:
+            return True
+        self.registry.note_grant(body)
+        await self._announce(grant, decided.verdicts)
+        return True
+
+    async def _announce(self, grant: UserGrant, verdicts: tuple[Verdict, ...]) -> None:
+        """Say it once when `Ready` turns, or its reason changes."""
+        before = next((condition for condition in grant.status.conditions if condition.type == "Ready"), None)
+        ready = next(verdict for verdict in verdicts if verdict.type == "Ready")
+        if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
+            return
+        message = ready.message or "A fresh access token is delivered."
+        await self.announcer.announce(grant, ready.reason, message, is_warning=ready.truth is Truth.FALSE)

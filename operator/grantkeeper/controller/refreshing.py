@@ -1,0 +1,181 @@
+"""Refresh: claim, one POST, commit. A rotating refresh token is presented once, and its successor is stored before anything else.
+
+Where an answer is lost, the claim stays and says so; the token is presented once more when nothing of use can be lost by it,
+and never a third time, whatever happens to this process in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from grantkeeper.controller.committing import commit
+from grantkeeper.controller.connecting import ConnectorUnready
+from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
+from grantkeeper.controller.presenting import Presenter, Result, Unsent
+from grantkeeper.controller.seals import OpenedTokens, Seals
+from grantkeeper.core import rendering, schedule
+from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.messages import Answer
+from grantkeeper.core.oauth import refresh_request
+from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.records import Attempt, Claim, Meta, Sealed, Spending
+from grantkeeper.core.sealing import DataKey
+from grantkeeper.core.tokens import TokenSet, fingerprint
+from grantkeeper.errors import Conflict
+from grantkeeper.resources import OAuthConnector, UserGrant
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Refresher:
+    """Refreshes one grant at a time, by the protocol."""
+
+    presenter: Presenter
+    seals: Seals
+
+    async def refresh(self, gathered: Gathered) -> None:
+        """One refresh, from reading what is held to storing what came. What failed is stored too, as the outcome."""
+        grant, connector = gathered.grant, gathered.connector
+        sealed = await self.presenter.vault.read(grant.metadata.uid)
+        if sealed is None or connector is None:
+            return
+        held = self.seals.open_tokens(sealed, connector.spec)
+        if held is None or held.tokens.refresh_token is None or not _is_as_planned(sealed, held, gathered):
+            return  # somebody wrote meanwhile: the next pass sees what
+        name = (grant.metadata.namespace, connector.metadata.name)
+        try:
+            client, ca_bundle = await self.presenter.connectors.client(name)
+        except ConnectorUnready:
+            return
+        key = self.seals.prepare()
+        request = refresh_request(client, refresh_token=held.tokens.refresh_token)
+        claim = self._claim(sealed, held)
+        try:
+            deliveries = rendering.bind(sealed.deliveries, self.presenter.connectors.registry.copies_for(grant))
+            claimed, since = await self.presenter.claim(sealed.model_copy(update={"claim": claim, "deliveries": deliveries}))
+        except Conflict:
+            return
+
+        def read(answer: Answer) -> Outcome:
+            return read_token_answer(
+                answer,
+                now=self.presenter.clock(),
+                asked=held.tokens.scopes,
+                previous=held.tokens,
+                assumed_lifetime=assumed_lifetime(connector),
+                separator=connector.spec.scope_separator.character,
+            )
+
+        result = await self.presenter.present(request, since=since, connector=name, ca_bundle=ca_bundle, read=read)
+        await self._settle(result, gathered, claimed, held, key)
+
+    def _claim(self, sealed: Sealed, held: OpenedTokens) -> Claim:
+        tokens, earlier, now = held.tokens, sealed.claim, self.presenter.clock()
+        digest = fingerprint(tokens.refresh_token) if tokens.refresh_token else ""
+        presented = earlier.presentations if earlier and earlier.hash == digest else 0
+        return Claim(
+            attempt=self.presenter.new_attempt(),
+            holder=self.presenter.holder,
+            spending=Spending.REFRESH_TOKEN,
+            hash=digest,
+            generation=held.generation,
+            presentations=presented + 1,
+            not_before_retry=schedule.retry_lost_at(obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, now=now),
+        )
+
+    async def _settle(self, result: Result, gathered: Gathered, claimed: Sealed, held: OpenedTokens, key: DataKey) -> None:
+        grant, connector = gathered.grant, gathered.connector
+        assert connector is not None and claimed.claim is not None  # noqa: S101, PT018  # refresh() has seen both
+        line = log.bind(namespace=grant.metadata.namespace, grant=grant.metadata.name)
+        match result:
+            case Granted():
+                await self._store(result.tokens, grant, connector, claimed, held, key)
+                line.info("refreshed", generation=held.generation + 1)
+            case Dead():
+                stored = await self._note(claimed, grant, "ReauthorizationRequired")
+                line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
+            case Rejected():
+                await self._note(claimed, grant, "ClientRejected")
+                line.warning("the client is rejected", error=result.reason)
+            case Transient():
+                until = self.presenter.clock() + result.retry_after if result.retry_after else None
+                await self._note(claimed, grant, "Refused", not_before=until)
+                line.info("asked to come back later", error=result.reason)
+            case Unsent():
+                await self._note(claimed, grant, result.problem.reason)
+                line.info("not sent", error=result.problem.message)
+            case Lost():
+                await self._note_lost(claimed, grant, server_failed=result.server_failed)
+                line.warning("an answer was lost", error=result.reason, presentations=claimed.claim.presentations)
+
+    async def _store(
+        self, tokens: TokenSet, grant: UserGrant, connector: OAuthConnector, claimed: Sealed, held: OpenedTokens, key: DataKey
+    ) -> None:
+        claim = claimed.claim
+        assert claim is not None  # noqa: S101  # it is what was just presented under
+        now, generation = self.presenter.clock(), held.generation + 1
+        text = self.seals.seal_tokens(tokens, grant, connector.spec, generation=generation, key=key)
+        outcome = Attempt(hash=claim.hash, reason="Refreshed", time=now, spec_generation=grant.metadata.generation)
+        meta = describe(tokens, generation=generation, attempt=claim.attempt, kid=key.kid)
+
+        def change(sealed: Sealed) -> Sealed:
+            return sealed.model_copy(update={"tokenset": text, "claim": None, "outcome": outcome, "meta": meta})
+
+        if await commit(self.presenter.vault, claimed, change) is None:
+            name = await self.presenter.vault.set_aside(claimed, text)
+            log.error("a refreshed set lost its claim and is kept aside", grant=f"{claimed.namespace}/{claimed.name}", secret=name)
+
+    async def _note(
+        self, claimed: Sealed, grant: UserGrant, reason: str, *, keeping: Claim | None = None, not_before: datetime | None = None
+    ) -> Sealed | None:
+        """Store a failure with the write that clears the claim, or keeps it marked: a restart must not forget it."""
+        claim, now = claimed.claim, self.presenter.clock()
+        assert claim is not None  # noqa: S101  # it is what was just presented under
+
+        def change(sealed: Sealed) -> Sealed:
+            earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == claim.hash else 0
+            wait = now + schedule.back_off(earlier + 1, sealed.uid)
+            outcome = Attempt(
+                hash=claim.hash,
+                reason=reason,
+                time=now,
+                spec_generation=grant.metadata.generation,
+                failures=earlier + 1,
+                retry_not_before=max(wait, not_before) if not_before else wait,
+            )
+            return sealed.model_copy(update={"claim": keeping, "outcome": outcome})
+
+        return await commit(self.presenter.vault, claimed, change)
+
+    async def _note_lost(self, claimed: Sealed, grant: UserGrant, *, server_failed: bool) -> None:
+        """Keep the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""
+        claim = claimed.claim
+        assert claim is not None  # noqa: S101  # it is what was just presented under
+        counted = claim.presentations - 1 if server_failed else claim.presentations
+        marked = claim.model_copy(update={"lost": True, "presentations": counted})
+        await self._note(claimed, grant, "ServerError" if server_failed else "AnswerLost", keeping=marked)
+
+
+def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
+    """Whether the plan still fits: the same set, and no claim but those that the plan knew of."""
+    planned = gathered.sealed
+    if gathered.opened is None or held.generation != gathered.opened.generation or planned is None:
+        return False
+    if sealed.claim is not None and sealed.claim.presentations >= MAX_PRESENTATIONS:
+        return False
+    return sealed.claim == planned.claim
+
+
+def assumed_lifetime(connector: OAuthConnector) -> timedelta | None:
+    """The lifetime of tokens whose answer carries no `expires_in`, where the connector states one."""
+    seconds = connector.spec.refresh.assumed_lifetime_seconds
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
+def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
+    """The hints beside a sealed set."""
+    return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)

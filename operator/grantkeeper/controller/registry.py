@@ -1,0 +1,183 @@
+"""What is known of every object, in memory: the watches write it, the keepers read it, nothing else is remembered between passes.
+
+An object is only ever replaced by a newer one (resourceVersions of one kind compare as integers), so our own writes can be
+noted at once and an older event that arrives later changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
+from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Sealed, read_sealed
+from grantkeeper.core.rendering import DeliveredCopy, read_copy
+from grantkeeper.resources import OAuthConnector, UserGrant
+
+log = structlog.get_logger()
+
+Name = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(slots=True)
+class Registry:
+    """All grants, connectors and Secrets of ours, by what they are looked up by."""
+
+    operator_namespace: str
+    grants: dict[str, UserGrant] = field(default_factory=dict)
+    """By uid."""
+    connectors: dict[Name, OAuthConnector] = field(default_factory=dict)
+    sealed: dict[str, Sealed] = field(default_factory=dict)
+    """By the grant's uid."""
+    answers: dict[Name, dict[str, ConsentAnswer]] = field(default_factory=lambda: defaultdict(dict))
+    """By the grant, then by the Secret's name."""
+    copies: dict[Name, DeliveredCopy] = field(default_factory=dict)
+    """Delivered Secrets, by their own name."""
+    _uids: dict[Name, str] = field(default_factory=dict)
+    _users: dict[Name, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def note_grant(self, body: dict[str, Any], *, gone: bool = False) -> UserGrant | None:
+        """Take in a grant as the API server showed it; None where that is nothing new."""
+        grant = UserGrant.read(body)
+        uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
+        connector = (grant.metadata.namespace, grant.spec.connector_ref.name)
+        if gone:
+            self._drop_grant(grant)
+            return grant
+        if not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
+            return None
+        self.grants[uid] = grant
+        self._uids[name] = uid
+        self._users[connector].add(uid)
+        return grant
+
+    def note_connector(self, body: dict[str, Any], *, gone: bool = False) -> OAuthConnector | None:
+        """Take in a connector; None where that is nothing new."""
+        connector = OAuthConnector.read(body)
+        name = (connector.metadata.namespace, connector.metadata.name)
+        if gone:
+            self.connectors.pop(name, None)
+            return connector
+        known = self.connectors.get(name)
+        if known is not None and known.metadata.uid == connector.metadata.uid and not _is_newer(connector.metadata.resource_version, known):
+            return None
+        self.connectors[name] = connector
+        return connector
+
+    def note_secret(self, body: dict[str, Any], *, gone: bool = False) -> set[str]:
+        """Take in a Secret of ours; the uids of the grants that it concerns."""
+        metadata = body["metadata"]
+        ours = metadata["namespace"] == self.operator_namespace
+        if ours and body.get("type") == SEALED_TYPE:
+            return self._note_sealed(body, gone=gone)
+        if ours and body.get("type") == ANSWER_TYPE:
+            return self._note_answer(body, gone=gone)
+        if (metadata.get("labels") or {}).get(KIND_LABEL) == "delivered":
+            return self._note_copy(body, gone=gone)
+        return set()
+
+    def grant_named(self, namespace: str, name: str) -> UserGrant | None:
+        """The grant of this name."""
+        uid = self._uids.get((namespace, name))
+        return self.grants.get(uid) if uid is not None else None
+
+    def grants_of(self, connector: Name) -> Iterable[UserGrant]:
+        """The grants that refer to this connector."""
+        return [self.grants[uid] for uid in self._users.get(connector, ()) if uid in self.grants]
+
+    def answers_to(self, grant: UserGrant) -> dict[str, ConsentAnswer]:
+        """The answers that wait for this grant, by the names of their Secrets."""
+        return self.answers.get((grant.metadata.namespace, grant.metadata.name), {})
+
+    def copies_for(self, grant: UserGrant) -> dict[str, DeliveredCopy]:
+        """The delivered Secrets that stand under the names that a grant delivers to."""
+        namespace = grant.metadata.namespace
+        names = (spec.name for spec in grant.spec.secrets)
+        return {name: self.copies[namespace, name] for name in names if (namespace, name) in self.copies}
+
+    def take_stock(self) -> frozenset[Name]:
+        """Everything that is known, as kinds and keys."""
+        return frozenset(
+            [("grant", uid) for uid in self.grants]
+            + [("connector", "/".join(name)) for name in self.connectors]
+            + [("sealed", uid) for uid in self.sealed]
+            + [("copy", "/".join(name)) for name in self.copies]
+        )
+
+    def forget(self, known: frozenset[Name], present: Registry) -> None:
+        """Drop what was known before a list was asked for and is not in what it gave: its deletion was missed."""
+        for kind, key in known - present.take_stock():
+            namespace, _, name = key.partition("/")
+            match kind:
+                case "grant":
+                    self._drop_grant(self.grants[key])
+                case "connector":
+                    self.connectors.pop((namespace, name), None)
+                case "sealed":
+                    self.sealed.pop(key, None)
+                case _:
+                    self.copies.pop((namespace, name), None)
+
+    def _drop_grant(self, grant: UserGrant) -> None:
+        uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
+        self.grants.pop(uid, None)
+        self._users[grant.metadata.namespace, grant.spec.connector_ref.name].discard(uid)
+        if self._uids.get(name) == uid:
+            del self._uids[name]
+
+    def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+        try:
+            sealed = read_sealed(body)
+        except (ValueError, ValidationError, KeyError):
+            log.warning("a sealed Secret cannot be read; it is left as it is", secret=body["metadata"]["name"])
+            return set()
+        known = self.sealed.get(sealed.uid)
+        if gone:
+            if known is not None and not _is_older(sealed.resource_version, known.resource_version):
+                del self.sealed[sealed.uid]
+        elif known is None or _is_older(known.resource_version, sealed.resource_version):
+            self.sealed[sealed.uid] = sealed
+        else:
+            return set()
+        return {sealed.uid}
+
+    def _note_answer(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+        try:
+            answer = read_answer(body)
+        except (ValueError, KeyError):
+            log.warning("an answer cannot be read", secret=body["metadata"]["name"])
+            return set()
+        waiting = self.answers[(answer.namespace, answer.grant)]
+        if gone:
+            waiting.pop(answer.secret_name, None)
+            return set()
+        waiting[answer.secret_name] = answer
+        grant = self.grant_named(answer.namespace, answer.grant)
+        return {grant.metadata.uid} if grant is not None else set()
+
+    def _note_copy(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+        copy = read_copy(body)
+        name = (copy.namespace, copy.name)
+        known = self.copies.get(name)
+        if gone:
+            if known is not None and known.uid == copy.uid:
+                del self.copies[name]
+        elif known is None or known.uid != copy.uid or _is_older(known.resource_version, copy.resource_version):
+            self.copies[name] = copy
+        else:
+            return set()
+        return {copy.owner} if copy.owner is not None else set()
+
+
+def _is_newer(version: str, known: UserGrant | OAuthConnector | None) -> bool:
+    return known is None or _is_older(known.metadata.resource_version, version)
+
+
+def _is_older(version: str | None, other: str | None) -> bool:
+    return int(version or 0) < int(other or 0)

@@ -1,0 +1,117 @@
+"""Let a deleted grant go: revoke, clean up, and only then take the finalizer away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from grantkeeper.adapters.cluster import SECRETS, Cluster
+from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.connecting import Connectors, Remembered
+from grantkeeper.controller.finalizing import Finalizers
+from grantkeeper.controller.gathering import Gathered
+from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.revoking import Revoker
+from grantkeeper.controller.seals import Seals
+from grantkeeper.core import rendering
+from grantkeeper.core.records import Sealed
+from grantkeeper.core.sparing import Sibling, may_revoke
+from grantkeeper.core.tokens import TokenSet
+from grantkeeper.errors import Conflict, NotFound, Unsealable
+from grantkeeper.resources import FINALIZER, RevocationPolicy, UserGrant
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Releaser:
+    """Releases one grant at a time."""
+
+    registry: Registry
+    cluster: Cluster
+    vault: Vault
+    seals: Seals
+    connectors: Connectors
+    finalizers: Finalizers
+    revoker: Revoker
+    announcer: Announcer
+
+    async def release(self, gathered: Gathered) -> None:
+        """Revoke where the policy and the siblings allow, delete what was delivered and what is sealed, let go."""
+        grant = gathered.grant
+        if FINALIZER not in grant.metadata.finalizers:
+            return
+        name = (grant.metadata.namespace, grant.spec.connector_ref.name)
+        remembered = await self.connectors.recall(name)
+        tokens = self._open(gathered.sealed, remembered)
+        sentence = await self._revoke(gathered, tokens, remembered)
+        await self._withdraw(gathered)
+        sealed = await self.vault.read(grant.metadata.uid)
+        if sealed is not None and (sealed.tokenset is None or tokens is not None):
+            try:
+                await self.vault.remove(sealed)
+            except Conflict:
+                return  # somebody wrote: look again
+        if await self.finalizers.release(grant) and sentence:
+            log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=sentence)
+
+    async def _revoke(self, gathered: Gathered, tokens: TokenSet | None, remembered: Remembered | None) -> str | None:
+        """What became of the tokens at the server, as a sentence; None where none were held."""
+        grant = gathered.grant
+        if gathered.sealed is None or gathered.sealed.tokenset is None:
+            return None
+        revoked = False
+        if tokens is None or remembered is None:
+            sentence = (
+                f"The tokens were not revoked: they do not open any more. They are kept in Secret {gathered.sealed.secret_name} of the "
+                "operator's namespace; revoke the access at the authorization server."
+            )
+        elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
+            sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."
+        elif not may_revoke(_account(tokens), self._siblings(grant, remembered)):
+            sentence = "The tokens were not revoked: another grant may hold the same account, and would lose its consent too."
+        elif remembered.client.endpoints.revocation is None:
+            sentence = "The tokens were not revoked: the server has no revocation endpoint. Revoke the access there by hand."
+        elif revoked := await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle):
+            sentence = "The tokens were revoked at the authorization server."
+        else:
+            sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
+        await self.announcer.announce(grant, "Released", sentence, is_warning=not revoked)
+        return sentence
+
+    def _open(self, sealed: Sealed | None, remembered: Remembered | None) -> TokenSet | None:
+        if sealed is None or remembered is None:
+            return None
+        try:
+            opened = self.seals.open_tokens(sealed, remembered.spec)
+        except Unsealable:
+            return None
+        return opened.tokens if opened is not None else None
+
+    def _siblings(self, grant: UserGrant, remembered: Remembered) -> list[Sibling]:
+        siblings = []
+        for other in self.registry.grants_of((grant.metadata.namespace, grant.spec.connector_ref.name)):
+            sealed = self.registry.sealed.get(other.metadata.uid)
+            if other.metadata.uid == grant.metadata.uid or other.metadata.is_deleting or sealed is None or sealed.tokenset is None:
+                continue
+            tokens = self._open(sealed, remembered)
+            siblings.append(Sibling(account=_account(tokens) if tokens is not None else None))
+        return siblings
+
+    async def _withdraw(self, gathered: Gathered) -> None:
+        """Delete the delivered Secrets that are ours; the garbage collector would, but later."""
+        namespace = gathered.grant.metadata.namespace
+        for name, delivery in (gathered.sealed.deliveries if gathered.sealed else {}).items():
+            copy = self.registry.copies.get((namespace, name))
+            if copy is None or not rendering.is_ours(copy, delivery):
+                continue
+            try:
+                await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
+            except NotFound:
+                continue
+
+
+def _account(tokens: TokenSet) -> str | None:
+    return tokens.id_claims.sub if tokens.id_claims else None

@@ -1,0 +1,79 @@
+"""Sweep: read everything anew. It fills the registry at the start, and heals every so often what an event that was missed left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
+from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.registry import Registry
+from grantkeeper.core.answering import ANSWER_TYPE
+from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.core.times import from_text
+from grantkeeper.errors import Conflict
+
+log = structlog.get_logger()
+
+ANSWERS_LIVE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Lists grants, connectors and Secrets of ours, and clears away what nobody will ask for any more."""
+
+    registry: Registry
+    cluster: Cluster
+    vault: Vault
+    clock: Callable[[], datetime]
+
+    async def sweep(self) -> None:
+        """Bring the registry to what is in the cluster. Secrets are read first: a sealed one without a grant then is an orphan."""
+        known = self.registry.take_stock()
+        secrets = await self.cluster.list(SECRETS, labels=KIND_LABEL)
+        connectors = await self.cluster.list(OAUTHCONNECTORS)
+        grants = await self.cluster.list(USERGRANTS)
+        listed = Registry(self.registry.operator_namespace)
+        for registry in (self.registry, listed):
+            for body in secrets:
+                registry.note_secret(body)
+            for body in connectors:
+                registry.note_connector(body)
+            for body in grants:
+                registry.note_grant(body)
+        self.registry.forget(known, listed)
+        await self._clear_orphans()
+        await self._clear_answers([body for body in secrets if body.get("type") == ANSWER_TYPE])
+
+    async def _clear_orphans(self) -> None:
+        for sealed in list(self.registry.sealed.values()):
+            if sealed.uid not in self.registry.grants:
+                await self.clear_orphan(sealed.uid)
+
+    async def clear_orphan(self, uid: str) -> None:
+        """A sealed Secret whose grant is gone: without tokens it is deleted, with tokens it is kept and said."""
+        sealed = self.registry.sealed.get(uid)
+        if sealed is None or uid in self.registry.grants:
+            return
+        if sealed.tokenset is not None:
+            log.warning(
+                "sealed tokens outlived their grant; they are kept",
+                grant=f"{sealed.namespace}/{sealed.name}",
+                secret=sealed.secret_name,
+            )
+            return
+        try:
+            await self.vault.remove(sealed)
+        except Conflict:
+            await self.vault.read(uid)
+
+    async def _clear_answers(self, answers: list[dict[str, Any]]) -> None:
+        for body in answers:
+            metadata = body["metadata"]
+            if self.clock() - from_text(metadata["creationTimestamp"]) > ANSWERS_LIVE:
+                log.warning("an answer that nobody redeemed is cleared away", secret=metadata["name"])
+                await self.vault.remove_answer(metadata["name"], metadata["uid"])

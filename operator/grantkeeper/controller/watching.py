@@ -1,0 +1,103 @@
+"""kopf watches, and does nothing else: its events go to the registry's loop, and it keeps no state anywhere.
+
+It runs in a thread and a loop of its own, because it cancels every task of its loop when it ends. It may end: a watch that is
+refused, or that fails in a way it does not know, stops it. Then this process finishes what is in flight and exits, and is
+started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+import structlog
+
+from grantkeeper.adapters.login import Login
+from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.resources import GROUP, VERSION
+
+log = structlog.get_logger()
+
+Event = Callable[[str, str | None, dict[str, Any]], None]
+"""Takes a plural, an event type (None for what was there already) and the object."""
+
+LOGIN_LASTS = timedelta(minutes=10)
+"""How long a token is used before its file is read again; kubelet renews it long before it runs out."""
+UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
+"""kopf removes a finalizer of its configured name from objects that it has no deletion handler for; nothing bears this one."""
+
+
+@dataclass(slots=True)
+class Watcher:
+    """The watches on grants, connectors and the Secrets of ours. `login` gives the connection, and gives it anew when asked."""
+
+    login: Login
+    on_event: Event
+    on_end: Callable[[], None]
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch; events and the end are told to the loop that calls this."""
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="watching", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the watches to end."""
+        self._stop.set()
+
+    def _run(self, home: asyncio.AbstractEventLoop) -> None:
+        registry = kopf.OperatorRegistry()
+        settings = kopf.OperatorSettings()
+        _tune(settings)
+        self._register(registry, home)
+        try:
+            asyncio.run(
+                kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=self._stop, priority=0)
+            )
+        except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
+            log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
+        finally:
+            home.call_soon_threadsafe(self.on_end)
+
+    def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
+        @kopf.on.login(registry=registry)
+        async def connect(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401  # kopf's own signature
+            credentials = self.login.read()
+            return kopf.ConnectionInfo(
+                server=credentials.server,
+                ca_data=credentials.ca_data,
+                token=credentials.token.get_secret_value() if credentials.token else None,
+                certificate_data=credentials.certificate_data,
+                private_key_data=credentials.private_key_data,
+                expiration=datetime.now(UTC) + LOGIN_LASTS,
+            )
+
+        def hand_over(plural: str) -> Callable[..., Awaitable[None]]:
+            async def on_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's own signature
+                home.call_soon_threadsafe(self.on_event, plural, event["type"], dict(event["object"]))
+
+            return on_event
+
+        for plural in ("usergrants", "oauthconnectors"):
+            kopf.on.event(GROUP, VERSION, plural, registry=registry)(hand_over(plural))
+        kopf.on.event("", "v1", "secrets", registry=registry)(hand_over("secrets"))
+
+
+def _tune(settings: kopf.OperatorSettings) -> None:
+    settings.persistence.finalizer = UNUSED_FINALIZER
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 5
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["secrets"] = KIND_LABEL  # the plural; another spelling filters nothing, silently
+    settings.queueing.idle_timeout = 0.5
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5

@@ -1,0 +1,100 @@
+"""Conditions: every finding as a sentence, with the moment at which it last turned.
+
+The reasons are an API: people write alerts and scripts on them. `Stalled` (kstatus) says that a person must act who is not the
+one being asked for consent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from grantkeeper.core.times import to_text
+from grantkeeper.resources import Condition
+
+
+class Truth(StrEnum):
+    """Kubernetes' three values of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One finding: a condition before it has a time."""
+
+    type: str
+    truth: Truth
+    reason: str
+    message: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the condition is True."""
+        return self.truth is Truth.TRUE
+
+
+STALLED_REASONS = frozenset(
+    {
+        "ScopesNotOffered",
+        "Unsealable",
+        "SecretConflict",
+        "IssuerMismatch",
+        "SecretNotFound",
+        "SecretKeyMissing",
+        "SecretNotOffered",
+        "SecretInvalid",
+        "ClientRejected",
+    }
+)
+
+
+def true(kind: str, reason: str, message: str = "") -> Verdict:
+    """A condition that holds."""
+    return Verdict(kind, Truth.TRUE, reason, message)
+
+
+def false(kind: str, reason: str, message: str) -> Verdict:
+    """A condition that does not hold; the message says what to do."""
+    return Verdict(kind, Truth.FALSE, reason, message)
+
+
+def pending(kind: str, message: str) -> Verdict:
+    """A condition that nothing is known of yet."""
+    return Verdict(kind, Truth.UNKNOWN, "Pending", message)
+
+
+def summarize(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts, `Ready` over them, and `Stalled` where a person must act.
+
+    `Ready` repeats the first that is not True, so one column of `kubectl get` says what is wrong.
+    """
+    broken = next((verdict for verdict in verdicts if not verdict.holds), None)
+    ready = true("Ready", "Ready") if broken is None else Verdict("Ready", broken.truth, broken.reason, broken.message)
+    stalled = next((v for v in verdicts if v.truth is Truth.FALSE and v.reason in STALLED_REASONS), None)
+    return (*verdicts, ready) if stalled is None else (*verdicts, ready, true("Stalled", stalled.reason, stalled.message))
+
+
+def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generation: int, now: datetime) -> list[dict[str, Any]]:
+    """The conditions to report: a time changes only where the truth does, so nothing is written when nothing changed."""
+    known = {condition.type: condition for condition in current}
+    merged: list[dict[str, Any]] = []
+    for verdict in verdicts:
+        before = known.get(verdict.type)
+        turned = now if before is None or before.status != verdict.truth else before.last_transition_time
+        merged.append(
+            {
+                "type": verdict.type,
+                "status": str(verdict.truth),
+                "reason": verdict.reason,
+                "message": verdict.message,
+                "lastTransitionTime": to_text(turned),
+                "observedGeneration": generation,
+            }
+        )
+    return merged

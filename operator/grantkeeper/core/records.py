@@ -1,0 +1,182 @@
+"""The sealed Secret of a grant as a value: what is known, what is being tried, what was tried last.
+
+Everything about one grant changes through one chain of writes on this one Secret, so a claim, a token set and an outcome
+can never contradict each other. `meta` only repeats what the sealed set says, for a restart that should not open it.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
+
+from grantkeeper.core.times import from_text, to_text
+
+SEALED_TYPE = "grantkeeper.dev/sealed"
+RECOVERED_TYPE = "grantkeeper.dev/recovered"
+KIND_LABEL = "grantkeeper.dev/kind"
+NAMESPACE_LABEL = "grantkeeper.dev/namespace"
+UID_LABEL = "grantkeeper.dev/grant-uid"
+GRANT_ANNOTATION = "grantkeeper.dev/grant"
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(lambda value: from_text(value) if isinstance(value, str) else value),
+    PlainSerializer(to_text),
+]
+"""An aware datetime; RFC 3339 in the records."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class Spending(StrEnum):
+    """What a claim is about to present at the token endpoint."""
+
+    CODE = "code"
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105  # a grant type of RFC 6749, not a secret
+
+
+class Holder(_Record):
+    """Who holds a claim: a Pod, and one life of the process in it."""
+
+    pod: str
+    boot: str
+
+    def is_earlier_life_of(self, other: Holder) -> bool:
+        """Whether the holder is `other`'s own Pod before a restart, and so provably dead."""
+        return self.pod == other.pod and self.boot != other.boot
+
+
+class Claim(_Record):
+    """The intent to present something that may be spent by it, written before a byte is sent."""
+
+    attempt: str
+    holder: Holder
+    spending: Spending
+    hash: str
+    generation: int
+    """Generation of the set that holds the refresh token; of the set to come for a code."""
+    presentations: int = 1
+    """How often it may have been presented, this claim included."""
+    request: str | None = None
+    """Hash of the consent request that the code answers."""
+    not_before_retry: Time | None = None
+    """From when on presenting once more risks nothing that is still of use."""
+    lost: bool = False
+    """The request was sent and no answer arrived."""
+    set_aside: Claim | None = None
+    """The claim on a refresh token whose answer was lost, while a code is redeemed; it stands again if that fails."""
+
+
+class Attempt(_Record):
+    """How the last attempt ended; a refusal outlives a restart by it."""
+
+    hash: str | None = None
+    reason: str
+    time: Time
+    spec_generation: int
+    failures: int = 0
+    retry_not_before: Time | None = None
+
+
+class Delivery(_Record):
+    """A delivered Secret that is ours: its random id, recorded before it is created, and its uid from then on."""
+
+    id: str
+    uid: str | None = None
+
+
+class Meta(_Record):
+    """Hints beside a sealed set; never trusted."""
+
+    generation: int
+    attempt: str
+    obtained_at: Time
+    expires_at: Time | None = None
+    kid: str
+
+
+class Sealed(_Record):
+    """One Secret `grant-<uid>` in the operator namespace."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str | None = None
+    annotations: dict[str, str] = Field(default_factory=dict)
+    tokenset: str | None = Field(default=None, repr=False)
+    requests: tuple[str, ...] = Field(default=(), repr=False)
+    claim: Claim | None = None
+    outcome: Attempt | None = None
+    deliveries: dict[str, Delivery] = Field(default_factory=dict)
+    meta: Meta | None = None
+
+    @property
+    def secret_name(self) -> str:
+        """The Secret's own name."""
+        return sealed_name(self.uid)
+
+
+def sealed_name(uid: str) -> str:
+    """The name of the sealed Secret of the grant with this uid."""
+    return f"grant-{uid}"
+
+
+_REQUESTS = TypeAdapter(tuple[str, ...])
+_DELIVERIES = TypeAdapter(dict[str, Delivery])
+
+
+def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
+    """The Secret that holds these records; with a resourceVersion where it has been read before."""
+    data: dict[str, bytes] = {
+        "requests": _REQUESTS.dump_json(sealed.requests),
+        "deliveries": _DELIVERIES.dump_json(sealed.deliveries),
+    }
+    if sealed.tokenset is not None:
+        data["tokenset"] = sealed.tokenset.encode()
+    for key, record in (("claim", sealed.claim), ("outcome", sealed.outcome), ("meta", sealed.meta)):
+        if record is not None:
+            data[key] = record.model_dump_json(exclude_none=True).encode()
+    metadata: dict[str, Any] = {
+        "name": sealed.secret_name,
+        "namespace": operator_namespace,
+        "labels": {KIND_LABEL: "sealed", NAMESPACE_LABEL: sealed.namespace, UID_LABEL: sealed.uid},
+        "annotations": {**sealed.annotations, GRANT_ANNOTATION: f"{sealed.namespace}/{sealed.name}"},
+    }
+    if sealed.resource_version is not None:
+        metadata["resourceVersion"] = sealed.resource_version
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": SEALED_TYPE,
+        "metadata": metadata,
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+
+
+def read_sealed(secret: dict[str, Any]) -> Sealed:
+    """The records in a sealed Secret; ValueError where it is not one of ours."""
+    metadata = secret["metadata"]
+    annotations = dict(metadata.get("annotations") or {})
+    namespace, separator, name = annotations.get(GRANT_ANNOTATION, "").partition("/")
+    if secret.get("type") != SEALED_TYPE or not separator:
+        raise ValueError("not a sealed Secret")
+    data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+    return Sealed(
+        uid=metadata["name"].removeprefix("grant-"),
+        namespace=namespace,
+        name=name,
+        resource_version=metadata.get("resourceVersion"),
+        annotations=annotations,
+        tokenset=data["tokenset"].decode() if "tokenset" in data else None,
+        requests=_REQUESTS.validate_json(data.get("requests", b"[]")),
+        claim=Claim.model_validate_json(data["claim"]) if "claim" in data else None,
+        outcome=Attempt.model_validate_json(data["outcome"]) if "outcome" in data else None,
+        deliveries=_DELIVERIES.validate_json(data.get("deliveries", b"{}")),
+        meta=Meta.model_validate_json(data["meta"]) if "meta" in data else None,
+    )

@@ -1,0 +1,80 @@
+"""Status: the report of what was judged. It is compared with what stands there, so that nothing is written when nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from grantkeeper.core.conditions import merge
+from grantkeeper.core.facts import Facts
+from grantkeeper.core.oauth import challenge
+from grantkeeper.core.planning import Plan, refresh_at, token_state
+from grantkeeper.core.records import Sealed
+from grantkeeper.core.requests import ConsentRequest, find_open
+from grantkeeper.core.times import to_text
+from grantkeeper.resources import Account, Condition, ConsentRequestStatus, UserGrant, UserGrantStatus
+
+Status = TypeVar("Status", bound=BaseModel)
+
+
+def describe_grant(
+    grant: UserGrant, facts: Facts, plan: Plan, sealed: Sealed | None, requests: Sequence[ConsentRequest], *, link_root: str
+) -> UserGrantStatus:
+    """The status that tells the truth about a grant. `link_root` is what stands before the id in its consent links."""
+    holding, outcome = facts.holding, sealed.outcome if sealed else None
+    request = find_open(requests, facts.now)
+    shown = request is not None and request.id is not None and not facts.is_deleting
+    conditions = merge(grant.status.conditions, plan.verdicts, generation=grant.metadata.generation, now=facts.now)
+    return UserGrantStatus(
+        observed_generation=grant.metadata.generation,
+        consent_url=f"{link_root}/{request.id.get_secret_value()}" if shown and request and request.id else None,
+        consent_requests=tuple(_describe_request(r) for r in requests),
+        token_state=token_state(facts),
+        account=Account(subject=holding.account) if holding and holding.account else None,
+        requested_scopes=requests[-1].scopes if requests else (),
+        granted_scopes=holding.scopes if holding else (),
+        token_generation=sealed.meta.generation if sealed and sealed.meta else None,
+        expiration_time=holding.expires_at if holding else None,
+        last_refresh_time=holding.obtained_at if holding else None,
+        next_refresh_time=refresh_at(facts),
+        last_failure_time=outcome.time if outcome and facts.failures else None,
+        failed_refreshes=facts.failures or None,
+        sealed_secret_name=sealed.secret_name if sealed else None,
+        conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+    )
+
+
+def patch_status(current: Status, desired: Status, resource_version: str) -> dict[str, Any] | None:
+    """A merge patch of the status subresource (RFC 7386) that fails when the object has changed; None where nothing differs."""
+    before, after = _wire(current), _wire(desired)
+    if before == after:
+        return None
+    changes = {member: after.get(member) for member in {**before, **after} if before.get(member) != after.get(member)}
+    return {"metadata": {"resourceVersion": resource_version}, "status": changes}
+
+
+def _describe_request(request: ConsentRequest) -> ConsentRequestStatus:
+    return ConsentRequestStatus(
+        hash=request.hash,
+        challenge=challenge(request.verifier) if request.verifier else None,
+        nonce=request.nonce if request.verifier else None,
+        state=request.state,
+        scopes=request.scopes,
+        expiration_time=request.expires_at,
+        reason=request.reason,
+    )
+
+
+def _wire(status: BaseModel) -> dict[str, Any]:
+    dumped = status.model_dump(by_alias=True, exclude_none=True)
+    return {name: _plain(value) for name, value in dumped.items() if value not in ((), {})}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # any JSON value
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items() if member not in ((), {})}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    return to_text(value) if hasattr(value, "astimezone") else value

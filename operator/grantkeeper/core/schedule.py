@@ -1,0 +1,42 @@
+"""When a token is due. Derived from what is stored and from the grant's uid alone, so a restart moves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+JITTER = 0.05
+LAST_MINUTE = timedelta(seconds=60)
+
+
+def spread(uid: str) -> float:
+    """A fixed number in [0, 1) for each uid, so that grants made together do not fall due together."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4], "big") / 2**32
+
+
+def due_at(*, obtained_at: datetime, expires_at: datetime, percent: int, uid: str) -> datetime:
+    """When to refresh: `percent` of the lifetime, less a jitter of up to 5 %, never in its first quarter nor too near its end."""
+    lifetime = expires_at - obtained_at
+    wanted = lifetime * (percent / 100) * (1 - JITTER * spread(uid))
+    return obtained_at + min(max(wanted, lifetime / 4), lifetime - reserve(lifetime))
+
+
+def reserve(lifetime: timedelta) -> timedelta:
+    """The end of a lifetime that is kept for trying again: a minute, or a quarter of short lives."""
+    return min(LAST_MINUTE, lifetime / 4)
+
+
+def retry_lost_at(*, obtained_at: datetime, expires_at: datetime | None, now: datetime) -> datetime:
+    """When to present a refresh token again whose answer was lost.
+
+    If it was spent, presenting it may end the whole family and the access token that still lives; so not while that is of use.
+    """
+    if expires_at is None:
+        return now
+    return max(now, expires_at - reserve(expires_at - obtained_at))
+
+
+def back_off(failures: int, uid: str, *, first: timedelta = timedelta(seconds=2), most: timedelta = timedelta(minutes=1)) -> timedelta:
+    """How long to wait after so many failures in a row: doubling, up to `most`, in the upper half of it by the uid's own jitter."""
+    whole = min(most, first * 2 ** min(failures - 1, 20)) if failures > 0 else timedelta(0)
+    return whole * (0.5 + spread(f"{uid}/{failures}") / 2)

@@ -1,0 +1,23 @@
+// What a test may do to the server from outside its protocol. Loopback only, and no part of the server that clients see.
+import { createServer } from 'node:http';
+import { json } from 'node:stream/consumers';
+
+export function control(store, faults) {
+  const actions = {
+    '/clients': async (request) => store.addClient(await json(request)), // client metadata of RFC 7591
+    '/forget': (request, url) => ({ forgotten: store.forgetAccount(url.searchParams.get('account')) }), // tokens, grants, sessions
+    '/hold': () => faults.hold(),
+    '/release': () => faults.release(),
+    '/cut': () => { faults.cuts += 1; },
+    '/held': () => ({ held: faults.held }),
+  };
+  return createServer(async (request, response) => {
+    const url = new URL(request.url, 'http://control');
+    try {
+      const result = await actions[url.pathname](request, url);
+      response.end(JSON.stringify(result ?? {}));
+    } catch (error) {
+      response.writeHead(400).end(String(error));
+    }
+  });
+}

@@ -1,0 +1,228 @@
+"""The main story on real parts: a consent becomes a token that stays fresh, each refresh token presented once."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from cluster.stage import API, Stage, condition, sha256, status
+
+
+def test_a_consent_becomes_a_delivered_token(stage: Stage) -> None:
+    grant = stage.make_ready()
+    page_free = status(grant)
+    token = stage.delivered()
+    assert {c["type"]: c["status"] for c in page_free["conditions"]} == dict.fromkeys(
+        ["Accepted", "Authorized", "Fresh", "Delivered", "Ready"], "True"
+    )
+    assert page_free["tokenState"] == "Active"
+    assert page_free["account"] == {"subject": "alice"}
+    assert set(page_free["grantedScopes"]) == {"openid", "offline_access", "calendar.read"}
+    assert "consentURL" not in page_free
+    assert set(token) == {"access_token", "token_type", "expires_at", "scope"}
+    assert token["expires_at"] == page_free["expirationTime"]
+    assert stage.auth_server.introspect(token["access_token"])["active"]
+
+
+def test_a_connector_says_what_to_register_and_whom_it_talks_to(stage: Stage) -> None:
+    stage.add_connector()
+    connector = stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True")
+    assert status(connector)["redirectURI"] == f"{stage.installation.external_url}/callback/{stage.namespace}/calendar"
+    assert status(connector)["server"] == {
+        "issuer": stage.auth_server.issuer,
+        "authorizationEndpoint": f"{stage.auth_server.issuer}/auth",
+        "issParameterSupported": True,
+    }
+
+
+def test_three_refreshes_present_each_refresh_token_once(stage: Stage) -> None:
+    generation = status(stage.make_ready(lifetime=8))["tokenGeneration"]
+    seen = {stage.delivered()["access_token"]}
+    for _ in range(3):
+        generation = status(stage.wait_refreshed("alice", generation))["tokenGeneration"]
+        token = stage.delivered()["access_token"]
+        assert stage.auth_server.introspect(token)["active"]
+        seen.add(token)
+    presented = stage.presented()
+    assert len(seen) == 4
+    assert len(presented) == len(set(presented)) >= 3
+
+
+def test_a_refused_refresh_token_asks_for_consent_and_new_consent_heals(stage: Stage) -> None:
+    stage.make_ready(lifetime=8)
+    stage.auth_server.forget("alice")
+    stage.wait_reason("alice", "ReauthorizationRequired")
+    before = len(stage.presented())
+    stage.consent()
+    stage.wait_ready()
+    assert stage.auth_server.introspect(stage.delivered()["access_token"])["active"]
+    assert before == 1, "a refused refresh token was presented again"
+
+
+def test_a_server_that_is_down_costs_nothing_while_the_token_lives(stage: Stage) -> None:
+    generation = status(stage.make_ready(lifetime=8))["tokenGeneration"]
+    stage.auth_server.stop()
+    try:
+        failing = stage.wait_grant("alice", lambda g: status(g).get("failedRefreshes", 0) > 0)
+        expires_at = datetime.fromisoformat(status(failing)["expirationTime"]).timestamp()
+        if time.time() < expires_at - 1:
+            assert condition(failing, "Ready")["status"] == "True"
+            assert "cannot be reached" in condition(failing, "Fresh")["message"]
+        expired = stage.wait_reason("alice", "RefreshFailing")
+        assert status(expired)["tokenState"] == "Expired"
+        assert time.time() >= expires_at
+    finally:
+        stage.auth_server.start()
+    stage.wait_refreshed("alice", generation, within=75)
+    assert len(stage.presented()) == len(set(stage.presented()))
+
+
+def test_a_denial_is_said_and_asked_again(stage: Stage) -> None:
+    stage.add_connector()
+    stage.add_grant()
+    first = stage.link()
+    page = stage.consent(deny=True)
+    denied = stage.wait_reason("alice", "ConsentDenied")
+    assert page.status == 200
+    assert condition(denied, "Authorized")["status"] == "False"
+    again = stage.wait_grant("alice", lambda g: status(g).get("consentURL") not in {None, first})
+    assert condition(again, "Ready")["reason"] == "ConsentDenied"
+    stage.consent()
+    stage.wait_ready()
+
+
+def test_a_sealed_secret_copied_over_another_grants_does_not_open(stage: Stage) -> None:
+    stage.make_ready("alice")
+    stage.add_grant("bob")
+    stage.consent("bob")
+    stage.wait_ready("bob")
+    stolen, target = stage.sealed("alice"), stage.sealed("bob")
+    target["data"]["tokenset"] = stolen["data"]["tokenset"]
+    with stage.control_plane.client() as client:
+        client.put(
+            f"/api/v1/namespaces/{stage.installation.namespace}/secrets/{target['metadata']['name']}", json=target
+        ).raise_for_status()
+    bob = stage.wait_reason("bob", "Unsealable")
+    assert condition(bob, "Stalled")["status"] == "True"
+    assert stage.sealed("bob")["data"]["tokenset"] == stolen["data"]["tokenset"], "what does not open is kept"
+    assert condition(stage.get(stage.grant_path("alice")), "Ready")["status"] == "True"
+
+
+def test_a_secret_that_is_not_ours_is_not_touched(stage: Stage) -> None:
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "alice-token", "namespace": stage.namespace},
+        "data": {"mine": "eA=="},
+    }
+    stage.control_plane.apply([foreign])
+    stage.add_connector()
+    stage.add_grant()
+    stage.consent()
+    stage.wait_reason("alice", "SecretConflict")
+    assert stage.get(f"/api/v1/namespaces/{stage.namespace}/secrets/alice-token")["data"] == {"mine": "eA=="}
+
+
+def test_a_deleted_or_edited_secret_is_delivered_again(stage: Stage) -> None:
+    stage.make_ready()
+    path, token = f"/api/v1/namespaces/{stage.namespace}/secrets/alice-token", stage.delivered()
+    stage.delete(path)
+    assert _wait_delivered(stage, lambda data: data == token)
+    with stage.control_plane.client() as client:
+        client.patch(
+            path, json={"data": {"access_token": "eA=="}}, headers={"Content-Type": "application/merge-patch+json"}
+        ).raise_for_status()
+    assert _wait_delivered(stage, lambda data: data == token)
+
+
+def test_a_deleted_grant_is_revoked_and_leaves_nothing(stage: Stage) -> None:
+    stage.make_ready()
+    token, sealed = stage.delivered()["access_token"], stage.sealed()["metadata"]["name"]
+    stage.delete(stage.grant_path())
+    _wait_gone(stage, stage.grant_path())
+    _wait_gone(stage, f"/api/v1/namespaces/{stage.installation.namespace}/secrets/{sealed}")
+    _wait_gone(stage, f"/api/v1/namespaces/{stage.namespace}/secrets/alice-token")
+    assert not stage.auth_server.introspect(token)["active"]
+
+
+def test_a_sibling_of_the_same_account_is_spared(stage: Stage) -> None:
+    stage.make_ready("alice")
+    stage.add_grant("second")
+    stage.consent("second", account="alice")
+    stage.wait_ready("second")
+    stage.delete(stage.grant_path("alice"))
+    _wait_gone(stage, stage.grant_path("alice"))
+    assert stage.auth_server.introspect(stage.delivered("second")["access_token"])["active"]
+    assert not [e for e in stage.auth_server.ledger(stage.client_id) if e["endpoint"] == "revocation"]
+    events = stage.get(f"/api/v1/namespaces/{stage.namespace}/events")["items"]
+    assert any("same account" in event["message"] for event in events if event["reason"] == "Released")
+
+
+def test_a_grant_without_tokens_goes_at_once(stage: Stage) -> None:
+    stage.add_connector()
+    stage.add_grant()
+    stage.link()
+    sealed = stage.sealed()["metadata"]["name"]
+    stage.delete(stage.grant_path())
+    _wait_gone(stage, stage.grant_path())
+    _wait_gone(stage, f"/api/v1/namespaces/{stage.installation.namespace}/secrets/{sealed}")
+
+
+def test_retain_revokes_nothing(stage: Stage) -> None:
+    stage.add_connector()
+    stage.add_grant(revocationPolicy="Retain")
+    stage.consent()
+    stage.wait_ready()
+    token = stage.delivered()["access_token"]
+    stage.delete(stage.grant_path())
+    _wait_gone(stage, stage.grant_path())
+    assert stage.auth_server.introspect(token)["active"]
+
+
+def test_a_restart_with_ten_grants_writes_nothing(stage: Stage) -> None:
+    stage.add_connector(lifetime=3600)
+    for number in range(10):
+        stage.add_grant(f"user-{number}")
+    for number in range(10):
+        stage.consent(f"user-{number}")
+    for number in range(10):
+        stage.wait_ready(f"user-{number}")
+    stage.installation.controller.stop()
+    since = len(stage.control_plane.calls())
+    stage.installation.controller.start()
+    account = f"{stage.installation.namespace}/grantkeeper-controller"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        calls = [call for call in stage.control_plane.calls(since) if call.account == account]
+        if sum(call.verb == "watch" for call in calls) >= 3:
+            break
+        time.sleep(0.2)
+    time.sleep(3)  # the absence of something has no condition to wait on
+    calls = [call for call in stage.control_plane.calls(since) if call.account == account]
+    assert any(call.verb == "list" and call.resource == "usergrants" for call in calls)
+    assert [call for call in calls if call.is_write and call.resource != "leases"] == []
+
+
+def _wait_delivered(stage: Stage, holds: object) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if callable(holds) and holds(stage.delivered()):
+                return True
+        except Exception:  # noqa: BLE001, S110  # it may be away for a moment
+            pass
+        time.sleep(0.05)
+    return False
+
+
+def _wait_gone(stage: Stage, path: str) -> None:
+    deadline = time.monotonic() + 20
+    with stage.control_plane.client() as client:
+        while time.monotonic() < deadline:
+            if client.get(path).status_code == 404:
+                return
+            time.sleep(0.1)
+    raise AssertionError(f"{path} is still there")
+
+
+__all__ = ["API", "sha256"]

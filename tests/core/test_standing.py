@@ -1,0 +1,96 @@
+"""Connectors judged: what was found becomes conditions that say what to do."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from grantkeeper.core.metadata import Endpoints
+from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector
+from grantkeeper.resources import OAuthConnector
+
+SERVER = Endpoints(authorization="https://as/a", token="https://as/t", issuer="https://as")
+FOUND = Standing(endpoints=SERVER, is_judged=True)
+
+
+def connector(**spec: Any) -> OAuthConnector:
+    return OAuthConnector.read(
+        {
+            "metadata": {"name": "calendar", "namespace": "team", "uid": "u", "resourceVersion": "1"},
+            "spec": {"clientID": "c", "clientSecretRef": {"name": "client"}, "consent": {"link": "Status"}, **spec},
+        }
+    )
+
+
+def secret(value: bytes = b"s3cret", *, label: str = "calendar", key: str = "clientSecret") -> dict[str, Any]:
+    return {"metadata": {"labels": {"grantkeeper.dev/connector": label}}, "data": {key: base64.b64encode(value).decode()}}
+
+
+@pytest.mark.parametrize(
+    ("standing", "reason", "stalled"),
+    [
+        pytest.param(Standing(), "Pending", False, id="not looked at"),
+        pytest.param(FOUND, "Ready", False, id="all in order"),
+        pytest.param(
+            Standing(metadata_problem=Problem("DiscoveryFailed", "x"), is_judged=True),
+            "DiscoveryFailed",
+            False,
+            id="no metadata: it may come",
+        ),
+        pytest.param(
+            Standing(metadata_problem=Problem("IssuerMismatch", "x"), is_judged=True),
+            "IssuerMismatch",
+            True,
+            id="another issuer: a person must act",
+        ),
+        pytest.param(
+            Standing(endpoints=SERVER, secret_problem=Problem("SecretNotFound", "x"), is_judged=True),
+            "SecretNotFound",
+            True,
+            id="no client secret",
+        ),
+        pytest.param(
+            Standing(endpoints=SERVER, reach_problem=Problem("Unreachable", "x"), is_judged=True),
+            "Unreachable",
+            False,
+            id="the server is away",
+        ),
+    ],
+)
+def test_judge_connector(standing: Standing, reason: str, stalled: bool) -> None:
+    verdicts = {verdict.type: verdict for verdict in judge_connector(standing)}
+    assert verdicts["Ready"].reason == reason
+    assert ("Stalled" in verdicts) is stalled
+    assert standing.is_ready is (reason == "Ready")
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "says"),
+    [
+        pytest.param(None, "SecretNotFound", "create it", id="missing"),
+        pytest.param(secret(label="mail"), "SecretNotOffered", "grantkeeper.dev/connector=calendar", id="offered to another connector"),
+        pytest.param({"metadata": {}, "data": {}}, "SecretNotOffered", "label it", id="not labelled at all"),
+        pytest.param(secret(key="other"), "SecretKeyMissing", "spec.clientSecretRef.key", id="another key"),
+        pytest.param(secret(b"s3cret\n"), "SecretInvalid", "without a newline", id="a newline at the end, as echo leaves"),
+        pytest.param(secret(b""), "SecretInvalid", "empty", id="empty"),
+        pytest.param(secret("geheim\u00e4".encode()), "SecretInvalid", "ASCII", id="not ASCII"),
+    ],
+)
+def test_a_client_secret_that_will_not_do_says_what_to_do(found: dict[str, Any] | None, reason: str, says: str) -> None:
+    judged = judge_client_secret(connector(), found)
+    assert isinstance(judged, Problem)
+    assert judged.reason == reason
+    assert says in judged.message
+    assert "s3cret" not in judged.message
+
+
+def test_a_client_secret_in_order_is_taken() -> None:
+    assert judge_client_secret(connector(), secret()) == SecretStr("s3cret")
+
+
+def test_a_public_client_has_none() -> None:
+    public = connector(clientAuthentication="None", clientSecretRef=None)
+    assert judge_client_secret(public, None) is None

@@ -1,0 +1,124 @@
+"""What becomes of a Pod when no kubelet runs it: a table of substitutions. What is not in the table is refused, never guessed.
+
+| In the Pod | On this machine |
+|---|---|
+| `command: [grantkeeper]`, `args` | the program installed beside this Python, the same arguments |
+| `env` with a `value` | the same |
+| `env` from `metadata.name`, `metadata.namespace`, `metadata.uid` | the Pod's own |
+| `GRANTKEEPER_LISTEN` on a declared `containerPort` | a port of 127.0.0.1 |
+| the volume with the ServiceAccount's token | a directory, named by `GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY` |
+| the Service `kubernetes` | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` |
+| `terminationGracePeriodSeconds` | the time between SIGTERM and SIGKILL |
+| `WITHOUT_EFFECT` below | nothing |
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parts import PartFailed
+
+Object = dict[str, Any]
+
+SERVICE_ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+FIELDS = {"metadata.name": "name", "metadata.namespace": "namespace", "metadata.uid": "uid"}
+
+POD_FIELDS = frozenset({"containers", "volumes", "serviceAccountName", "terminationGracePeriodSeconds", "enableServiceLinks"})
+CONTAINER_FIELDS = frozenset({"name", "command", "args", "env", "ports", "volumeMounts"})
+WITHOUT_EFFECT = frozenset({
+    # There is no kernel of its own around the process, and nothing to pull, place or divide.
+    *("securityContext", "resources", "image", "imagePullPolicy", "imagePullSecrets"),
+    *("schedulerName", "tolerations", "priority", "preemptionPolicy", "restartPolicy", "dnsPolicy"),
+    *("terminationMessagePath", "terminationMessagePolicy"),
+    # Said again, better, by the ServiceAccount's volume and by serviceAccountName.
+    *("automountServiceAccountToken", "serviceAccount"),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this machine puts in the place of a node."""
+
+    api_port: int
+    ports: Mapping[int, int]
+    """From a container's port to ours, on 127.0.0.1."""
+    service_account: Path
+    """The directory with the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to run for the one container of a Pod."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    grace: int
+
+
+def translate(pod: Object, machine: Machine) -> Launch:
+    """Say what to run for this Pod, as the API server admitted it; fail on anything the table does not know."""
+    spec = pod["spec"]
+    _refuse_unknown("Pod", spec, POD_FIELDS | WITHOUT_EFFECT)
+    if spec.get("enableServiceLinks", True):
+        raise PartFailed("the Pod wants every Service in its environment; it should say enableServiceLinks: false")
+    if len(spec["containers"]) != 1:
+        raise PartFailed("a Pod with several containers is more than this launcher knows")
+    container = spec["containers"][0]
+    _refuse_unknown("container", container, CONTAINER_FIELDS | WITHOUT_EFFECT)
+    _refuse_unknown_volumes(spec.get("volumes", []), container.get("volumeMounts", []))
+    if container["command"] != ["grantkeeper"]:
+        raise PartFailed(f"only grantkeeper is installed here, and the container's command is {container['command']}")
+    return Launch(
+        name=container["name"],
+        command=(str(Path(sys.executable).with_name("grantkeeper")), *container.get("args", [])),
+        environment={
+            **{entry["name"]: _value_of(entry, pod["metadata"]) for entry in container.get("env", [])},
+            **_listening(container, machine.ports),
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(machine.api_port),
+            "GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY": str(machine.service_account),
+        },
+        grace=spec["terminationGracePeriodSeconds"],
+    )
+
+
+def _refuse_unknown(what: str, fields: Object, known: frozenset[str]) -> None:
+    if unknown := sorted(fields.keys() - known):
+        raise PartFailed(f"the launcher does not know what becomes of these fields of a {what}: {', '.join(unknown)}")
+
+
+def _value_of(entry: Object, metadata: Object) -> str:
+    match entry:
+        case {"valueFrom": {"fieldRef": {"fieldPath": path}}} if path in FIELDS:
+            return str(metadata[FIELDS[path]])
+        case {"valueFrom": source}:
+            raise PartFailed(f"the launcher does not know where {entry['name']} comes from: {source}")
+        case {"value": value} if "$(" in value:
+            raise PartFailed(f"the launcher expands no references, and {entry['name']} holds one")
+    return str(entry.get("value", ""))
+
+
+def _listening(container: Object, ports: Mapping[int, int]) -> dict[str, str]:
+    declared = [port["containerPort"] for port in container.get("ports", [])]
+    if not declared:
+        return {}
+    listen = next((entry["value"] for entry in container.get("env", []) if entry["name"] == "GRANTKEEPER_LISTEN"), "")
+    port = int(listen.rpartition(":")[2] or 0)
+    if declared != [port] or port not in ports:
+        raise PartFailed(f"the container declares the ports {declared}, listens on '{listen}', and was given {dict(ports)}")
+    return {"GRANTKEEPER_LISTEN": f"127.0.0.1:{ports[port]}"}
+
+
+def _refuse_unknown_volumes(volumes: list[Object], mounts: list[Object]) -> None:
+    for volume in volumes:
+        sources = volume.get("projected", {}).get("sources", [])
+        if not any("serviceAccountToken" in source for source in sources):
+            raise PartFailed(f"the launcher does not know what becomes of the volume {volume['name']}")
+    for mount in mounts:
+        if mount["mountPath"] != SERVICE_ACCOUNT_MOUNT:
+            raise PartFailed(f"the launcher does not know what becomes of the mount {mount['mountPath']}")

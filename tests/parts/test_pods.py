@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parts import PartFailed
+from parts.pods import Machine, translate
+
+MACHINE = Machine(api_port=6443, ports={8080: 20080}, service_account=Path("/run/account"))
+
+POD: dict[str, Any] = {
+    "metadata": {"name": "consent-1", "namespace": "grantkeeper", "uid": "the-uid"},
+    "spec": {
+        "serviceAccountName": "consent",
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 45,
+        "restartPolicy": "Always",
+        "containers": [
+            {
+                "name": "consent",
+                "image": "grantkeeper:0.1.0",
+                "command": ["grantkeeper"],
+                "args": ["consent"],
+                "env": [
+                    {"name": "GRANTKEEPER_EXTERNAL_URL", "value": "https://connect.example.com"},
+                    {"name": "GRANTKEEPER_EMPTY"},
+                    {"name": "GRANTKEEPER_LISTEN", "value": "0.0.0.0:8080"},
+                    {"name": "GRANTKEEPER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                    {"name": "GRANTKEEPER_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                    {"name": "GRANTKEEPER_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+                ],
+                "ports": [{"containerPort": 8080}],
+                "volumeMounts": [{"name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
+            },
+        ],
+        "volumes": [{"name": "account", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+    },
+}
+
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+"""Changes a Pod's spec and its container."""
+
+
+def changed(change: Change) -> dict[str, Any]:
+    pod = copy.deepcopy(POD)
+    change(pod["spec"], pod["spec"]["containers"][0])
+    return pod
+
+
+def test_everything_in_the_table_is_put_in_its_place() -> None:
+    launch = translate(POD, MACHINE)
+    assert launch.name == "consent"
+    assert launch.command == (str(Path(sys.executable).with_name("grantkeeper")), "consent")
+    assert launch.grace == 45
+    assert launch.environment == {
+        "GRANTKEEPER_EXTERNAL_URL": "https://connect.example.com",
+        "GRANTKEEPER_EMPTY": "",
+        "GRANTKEEPER_LISTEN": "127.0.0.1:20080",
+        "GRANTKEEPER_NAMESPACE": "grantkeeper",
+        "GRANTKEEPER_POD_NAME": "consent-1",
+        "GRANTKEEPER_POD_UID": "the-uid",
+        "GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY": "/run/account",
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": "6443",
+    }
+
+
+def test_a_container_without_ports_listens_nowhere() -> None:
+    def close(_: dict[str, Any], container: dict[str, Any]) -> None:
+        del container["ports"]
+        container["env"] = []
+
+    assert "GRANTKEEPER_LISTEN" not in translate(changed(close), MACHINE).environment
+
+
+def with_env(**entry: object) -> Change:
+    return lambda _, container: container["env"].append(entry)
+
+
+REFUSED = [
+    pytest.param(lambda s, _: s.update(hostNetwork=True), "of a Pod: hostNetwork", id="a field of the Pod"),
+    pytest.param(lambda s, _: s.update(initContainers=[{}]), "of a Pod: initContainers", id="init containers"),
+    pytest.param(lambda _, c: c.update(livenessProbe={}, envFrom=[]), "of a container: envFrom, livenessProbe", id="container fields"),
+    pytest.param(lambda s, c: s["containers"].append(c), "several containers", id="a second container"),
+    pytest.param(lambda s, _: s.pop("enableServiceLinks"), "enableServiceLinks: false", id="variables of Services: the default"),
+    pytest.param(lambda _, c: c.update(command=["sh"]), "the container's command is ['sh']", id="another program"),
+    pytest.param(with_env(name="KEY", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}}), "where KEY comes from", id="env of a Secret"),
+    pytest.param(with_env(name="IP", valueFrom={"fieldRef": {"fieldPath": "status.podIP"}}), "where IP comes from", id="an unknown field"),
+    pytest.param(with_env(name="A", value="$(B)"), "expands no references", id="a reference to another variable"),
+    pytest.param(lambda s, _: s["volumes"].append({"name": "x", "emptyDir": {}}), "of the volume x", id="another kind of volume"),
+    pytest.param(lambda _, c: c["volumeMounts"].append({"mountPath": "/keys"}), "of the mount /keys", id="another mount"),
+    pytest.param(lambda _, c: c["ports"].append({"containerPort": 9090}), "declares the ports [8080, 9090]", id="a second port"),
+    pytest.param(lambda _, c: c.update(env=[]), "listens on ''", id="nothing is told to listen"),
+    pytest.param(lambda _, c: c["env"][2].update(value="0.0.0.0:9"), "listens on '0.0.0.0:9'", id="ports disagree"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSED)
+def test_what_the_table_does_not_know_is_refused(change: Change, said: str) -> None:
+    with pytest.raises(PartFailed) as refused:
+        translate(changed(change), MACHINE)
+    assert said in str(refused.value)
