@@ -6,11 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cluster.stage import Stage
-from parts.authserver import AuthServer
-from parts.controlplane import ControlPlane
-from parts.launcher import Installation
-
 HERE = Path(__file__).parent
 
 
@@ -19,9 +14,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.cluster)
-
-
-@pytest.fixture
-def stage(control_plane: ControlPlane, auth_server: AuthServer, grantkeeper: Installation, namespace: str) -> Stage:
-    """A namespace with everything that a story needs."""
-    return Stage(control_plane, auth_server, grantkeeper, namespace)
