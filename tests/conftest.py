@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.stage import Stage
 from parts.authserver import AuthServer
 from parts.controlplane import ControlPlane
 from parts.launcher import Installation
@@ -47,3 +48,9 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def stage(control_plane: ControlPlane, auth_server: AuthServer, grantkeeper: Installation, namespace: str) -> Stage:
+    """A namespace with everything that a story needs."""
+    return Stage(control_plane, auth_server, grantkeeper, namespace)

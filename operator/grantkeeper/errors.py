@@ -5,6 +5,8 @@ GrantkeeperError
 ├── KeyringError             no usable key-encryption key; the work stops, nothing is dropped
 ├── ConsentError             a person must be told
 ├── ProviderError            an authorization server did not do what was asked
+│   ├── MetadataError        its metadata will not do (core.metadata)
+│   ├── IDTokenError         its ID token is not for this client and request (core.idtoken)
 │   ├── ProviderUnsent       not one byte was sent: nothing can have been spent, try again
 │   ├── ProviderDistrusted   refused before sending: its certificate or its address; a person must act
 │   └── AnswerLost           sent, and nothing usable came back: what was presented may be spent

@@ -12,11 +12,16 @@ from grantkeeper.core import schedule
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-@given(seconds=st.integers(1, 10**8), percent=st.integers(10, 95), uid=st.uuids().map(str))
+@given(seconds=st.integers(4, 10**8), percent=st.integers(10, 95), uid=st.uuids().map(str))
 def test_a_refresh_is_due_between_a_quarter_and_the_reserve(seconds: int, percent: int, uid: str) -> None:
     lifetime = timedelta(seconds=seconds)
     due = schedule.due_at(obtained_at=START, expires_at=START + lifetime, percent=percent, uid=uid)
     assert START + lifetime / 4 <= due <= START + lifetime - min(timedelta(seconds=60), lifetime / 4)
+
+
+def test_tokens_that_hardly_live_do_not_make_a_hot_loop() -> None:
+    due = schedule.due_at(obtained_at=START, expires_at=START + timedelta(seconds=1), percent=75, uid="a")
+    assert due - START == timedelta(seconds=2)
 
 
 def test_an_hour_at_75_percent_is_due_after_43_to_45_minutes() -> None:

@@ -70,11 +70,6 @@ class Child:
         atexit.unregister(self.stop)
         return self.process.wait()
 
-    def kill(self) -> None:
-        """End it as a crash would, and return when it is gone."""
-        self.send(signal.SIGKILL)
-        self.process.wait()
-
     def wait(self, timeout: float) -> int:
         """Wait for it to end by itself; return its exit status."""
         try:

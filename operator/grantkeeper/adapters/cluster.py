@@ -49,6 +49,18 @@ class Cluster:
         """Log in as the settings say; SettingsError where they lead to no API server."""
         return cls(Login.find(settings.service_account_directory))
 
+    async def offers(self, kind: Kind) -> bool:
+        """Whether discovery shows a kind of the group; a CRD that was just created is served before it is shown."""
+        group, version = kind.api.removeprefix("apis/").split("/")
+        groups = await self._calls.call("GET", "apis")
+        if group not in {offered["name"] for offered in groups.get("groups", ())}:
+            return False
+        try:
+            resources = await self._calls.call("GET", f"apis/{group}/{version}")
+        except NotFound:
+            return False
+        return kind.plural in {offered["name"] for offered in resources.get("resources", ())}
+
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """Read one object by a quorum read: nothing that was acknowledged before is missed. NotFound where there is none."""
         return await self._calls.call("GET", kind.path(namespace, name))

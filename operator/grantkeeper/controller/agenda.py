@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 
 import structlog
@@ -18,6 +18,9 @@ import structlog
 from grantkeeper.errors import GrantkeeperError
 
 log = structlog.get_logger()
+
+REPEAT_AFTER = timedelta(seconds=5)
+"""How soon a pass that failed is repeated: the API server may just have been away."""
 
 Subject = tuple[str, str]
 """A kind, and a uid or a name of that kind."""
@@ -91,9 +94,11 @@ class Agenda:
         try:
             wake_at = await keep(subject)
         except GrantkeeperError as error:
-            log.warning("a pass failed and is repeated by the next sweep", kind=subject[0], subject=subject[1], error=str(error))
+            log.warning("a pass failed and is repeated", kind=subject[0], subject=subject[1], error=str(error))
+            wake_at = self.clock() + REPEAT_AFTER
         except Exception:
-            log.exception("a pass failed unexpectedly", kind=subject[0], subject=subject[1])
+            log.exception("a pass failed unexpectedly and is repeated", kind=subject[0], subject=subject[1])
+            wake_at = self.clock() + REPEAT_AFTER
         finally:
             del self._under_way[subject]
             if subject in self._again:

@@ -21,7 +21,7 @@ from grantkeeper.core.conditions import merge
 from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reporting import patch_status
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector
+from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, reject, rejection
 from grantkeeper.errors import Conflict, NotFound, ProviderDistrusted, ProviderError
 from grantkeeper.resources import (
     PKCE,
@@ -87,7 +87,7 @@ class Connectors:
         before = self.standing(name)
         standing = await self._look_at_secret(connector, before)
         standing = await self._look_at_server(connector, standing)
-        self._standings[name] = standing = replace(standing, is_judged=True)
+        self._standings[name] = standing = replace(standing, generation=connector.metadata.generation, is_judged=True)
         if standing != before:
             self.changed(name)
         await self._report(connector, standing)
@@ -118,9 +118,18 @@ class Connectors:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
         standing = self.standing(name)
         if standing.is_judged and standing.reach_problem != problem:
-            self._standings[name] = replace(standing, reach_problem=problem)
-            self.look(name)
-            self.changed(name)
+            self._change(name, replace(standing, reach_problem=problem, rejected_at=None))
+
+    def note_rejection(self, name: Name, problem: Problem) -> None:
+        """A token request has shown that the server rejects the client."""
+        standing = self.standing(name)
+        if standing.is_judged and standing.reach_problem != problem:
+            self._change(name, reject(standing, problem, self.clock()))
+
+    def _change(self, name: Name, standing: Standing) -> None:
+        self._standings[name] = standing
+        self.look(name)
+        self.changed(name)
 
     async def _look_at_secret(self, connector: OAuthConnector, standing: Standing) -> Standing:
         reference = connector.spec.client_secret_ref
@@ -133,12 +142,13 @@ class Connectors:
         found = judge_client_secret(connector, body)
         if isinstance(found, Problem):
             return replace(standing, secret=None, secret_problem=found)
-        if found != standing.secret and standing.reach_problem is not None and standing.reach_problem.reason == "ClientRejected":
-            standing = replace(standing, reach_problem=None)  # another secret deserves another try
+        if found != standing.secret and standing.rejected_at is not None:
+            standing = replace(standing, reach_problem=None, rejected_at=None)  # another secret deserves another try
         return replace(standing, secret=found, secret_problem=None)
 
     async def _look_at_server(self, connector: OAuthConnector, standing: Standing) -> Standing:
-        rejected = standing.reach_problem if standing.reach_problem and standing.reach_problem.reason == "ClientRejected" else None
+        rejected = rejection(standing, generation=connector.metadata.generation, now=self.clock())
+        standing = standing if rejected else replace(standing, rejected_at=None)
         try:
             endpoints = await self._discover(connector)
         except MetadataError as error:

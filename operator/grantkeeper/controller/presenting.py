@@ -87,7 +87,7 @@ class Presenter:
     def _note(self, connector: Name, outcome: Outcome) -> None:
         match outcome:
             case Rejected():
-                self.connectors.note_problem(
+                self.connectors.note_rejection(
                     connector,
                     Problem(
                         "ClientRejected",

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from grantkeeper.adapters.cluster import NAMESPACES, Cluster
+from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.provider import Provider
@@ -66,6 +66,14 @@ async def _run(settings: ControllerSettings) -> None:
         await cluster.close()
 
 
+async def _wait_for_kinds(cluster: Cluster) -> None:
+    """Wait until discovery shows our kinds: kopf looks there once, and would watch nothing where they are missing."""
+    for kind in (USERGRANTS, OAUTHCONNECTORS):
+        while not await cluster.offers(kind):
+            log.warning("waiting for a CRD: install it, or set crds.enabled in the chart", resource=kind.plural)
+            await asyncio.sleep(1)
+
+
 def clock() -> datetime:
     """The present."""
     return datetime.now(UTC)
@@ -86,6 +94,7 @@ class Controller:
     @classmethod
     async def start(cls, settings: ControllerSettings, cluster: Cluster, provider: Provider) -> Controller:
         """Read the keyring and who this cluster is, and put the parts together."""
+        await _wait_for_kinds(cluster)
         registry = Registry(settings.namespace)
         agenda = Agenda(clock)
         vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))

@@ -99,14 +99,14 @@ class Refresher:
                 stored = await self._note(claimed, grant, "ReauthorizationRequired")
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                await self._note(claimed, grant, "ClientRejected")
+                await self._note(claimed, grant, "ClientRejected", keeping=_uncounted(claimed.claim))
                 line.warning("the client is rejected", error=result.reason)
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
-                await self._note(claimed, grant, "Refused", not_before=until)
+                await self._note(claimed, grant, "Refused", keeping=_uncounted(claimed.claim), not_before=until)
                 line.info("asked to come back later", error=result.reason)
             case Unsent():
-                await self._note(claimed, grant, result.problem.reason)
+                await self._note(claimed, grant, result.problem.reason, keeping=_uncounted(claimed.claim))
                 line.info("not sent", error=result.problem.message)
             case Lost():
                 await self._note_lost(claimed, grant, server_failed=result.server_failed)
@@ -158,6 +158,13 @@ class Refresher:
         counted = claim.presentations - 1 if server_failed else claim.presentations
         marked = claim.model_copy(update={"lost": True, "presentations": counted})
         await self._note(claimed, grant, "ServerError" if server_failed else "AnswerLost", keeping=marked)
+
+
+def _uncounted(claim: Claim) -> Claim | None:
+    """What stands after a presentation that surely spent nothing: no claim, or the lost one that it was to repeat."""
+    if claim.presentations <= 1:
+        return None
+    return claim.model_copy(update={"lost": True, "presentations": claim.presentations - 1})
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:

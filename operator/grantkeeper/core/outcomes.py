@@ -41,9 +41,9 @@ UNCERTAIN_WORDS = frozenset({"server_error", "internal_error", "internal_server_
 """The server failed on the way, and what was presented may be spent."""
 
 UNUSABLE_WORDS = frozenset({
-    "redirected", "unreadable", "no_access_token", "malformed_token", "unknown_token_type", "too_large",
+    "no_answer", "redirected", "unreadable", "no_access_token", "malformed_token", "unknown_token_type", "too_large",
 })  # fmt: skip
-"""Our own words for answers that say nothing usable."""
+"""Our own words for no answer, and for answers that say nothing usable."""
 
 REASONS = DEAD_WORDS | REJECTED_WORDS | TRANSIENT_WORDS | UNCERTAIN_WORDS | UNUSABLE_WORDS | {OTHER, "granted", "revoked"}
 """Every reason that an outcome can have."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from grantkeeper.core.conditions import Truth, Verdict, false, pending, summarize, true
+from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.times import to_text
 
@@ -200,8 +200,3 @@ def _wake_at(facts: Facts) -> datetime | None:
         moments.append(facts.holding.expires_at)
     ahead = [moment for moment in moments if moment is not None and moment > facts.now]
     return min(ahead, default=None)
-
-
-def is_ready(verdicts: tuple[Verdict, ...]) -> bool:
-    """Whether a fresh token is delivered."""
-    return any(verdict.type == "Ready" and verdict.truth is Truth.TRUE for verdict in verdicts)

@@ -16,6 +16,9 @@ from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.times import to_text
 from grantkeeper.resources import Account, Condition, ConsentRequestStatus, UserGrant, UserGrantStatus
 
+SCOPES_SHOWN, SUBJECT_SHOWN = 64, 255
+"""What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
+
 Status = TypeVar("Status", bound=BaseModel)
 
 
@@ -32,9 +35,9 @@ def describe_grant(
         consent_url=f"{link_root}/{request.id.get_secret_value()}" if shown and request and request.id else None,
         consent_requests=tuple(_describe_request(r) for r in requests),
         token_state=token_state(facts),
-        account=Account(subject=holding.account) if holding and holding.account else None,
+        account=Account(subject=holding.account[:SUBJECT_SHOWN]) if holding and holding.account else None,
         requested_scopes=requests[-1].scopes if requests else (),
-        granted_scopes=holding.scopes if holding else (),
+        granted_scopes=holding.scopes[:SCOPES_SHOWN] if holding else (),
         token_generation=sealed.meta.generation if sealed and sealed.meta else None,
         expiration_time=holding.expires_at if holding else None,
         last_refresh_time=holding.obtained_at if holding else None,

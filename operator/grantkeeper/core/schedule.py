@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 JITTER = 0.05
 LAST_MINUTE = timedelta(seconds=60)
+SHORTEST = timedelta(seconds=2)
+"""The least time between two refreshes of a grant, however short the server's tokens live."""
 
 
 def spread(uid: str) -> float:
@@ -18,7 +20,7 @@ def due_at(*, obtained_at: datetime, expires_at: datetime, percent: int, uid: st
     """When to refresh: `percent` of the lifetime, less a jitter of up to 5 %, never in its first quarter nor too near its end."""
     lifetime = expires_at - obtained_at
     wanted = lifetime * (percent / 100) * (1 - JITTER * spread(uid))
-    return obtained_at + min(max(wanted, lifetime / 4), lifetime - reserve(lifetime))
+    return obtained_at + max(SHORTEST, min(max(wanted, lifetime / 4), lifetime - reserve(lifetime)))
 
 
 def reserve(lifetime: timedelta) -> timedelta:

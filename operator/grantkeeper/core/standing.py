@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
@@ -16,6 +17,8 @@ from grantkeeper.resources import ClientAuthentication, OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
+REJECTED_FOR = timedelta(minutes=10)
+"""How long a rejected client is not used to ask people; then it may be tried again, in case the server has been corrected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,28 @@ class Standing:
     secret: SecretStr | None = None
     secret_problem: Problem | None = None
     reach_problem: Problem | None = None
+    generation: int = 0
+    """The generation of the spec that this was found for."""
+    rejected_at: datetime | None = None
+    """When the server last rejected the client."""
     is_judged: bool = False
 
     @property
     def is_ready(self) -> bool:
         """Whether grants may rely on it."""
         return self.is_judged and self.endpoints is not None and not (self.metadata_problem or self.secret_problem or self.reach_problem)
+
+
+def reject(standing: Standing, problem: Problem, now: datetime) -> Standing:
+    """The server has rejected the client."""
+    return replace(standing, reach_problem=problem, rejected_at=now)
+
+
+def rejection(standing: Standing, *, generation: int, now: datetime) -> Problem | None:
+    """A rejection that still counts: of the spec as it is, and not too long ago."""
+    if standing.rejected_at is None or standing.generation != generation or now - standing.rejected_at >= REJECTED_FOR:
+        return None
+    return standing.reach_problem
 
 
 def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
