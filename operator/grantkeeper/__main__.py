@@ -8,7 +8,7 @@ from importlib.metadata import version as version_of
 import typer
 
 from grantkeeper import logs
-from grantkeeper.errors import KeyringError, SettingsError
+from grantkeeper.errors import GrantkeeperError, KeyringError, SettingsError
 from grantkeeper.settings import ConsentSettings, ControllerSettings
 
 UNUSABLE = 2
@@ -49,12 +49,12 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run a command; what is wrong with the settings or the keyring is one sentence and no traceback."""
+    """Run a command; what ends it is one sentence where we know what it was, and no traceback."""
     try:
         app()
-    except (SettingsError, KeyringError) as error:
+    except GrantkeeperError as error:
         typer.echo(f"grantkeeper: {error}", err=True)
-        sys.exit(UNUSABLE)
+        sys.exit(UNUSABLE if isinstance(error, SettingsError | KeyringError) else 1)
 
 
 if __name__ == "__main__":

@@ -127,8 +127,8 @@ def prepare(control_plane: ControlPlane) -> Iterator[Accounts]:
     tokens["nobody"] = control_plane.token_of(TENANT, "default")
     clients = {account: control_plane.client(token) for account, token in tokens.items()} | {"admin": control_plane.client()}
     accounts = Accounts(clients)
-    wait_until(lambda: accounts.call("consent", create(HOME, answer(labels={}))).status_code == httpx.codes.UNPROCESSABLE_ENTITY)
-    wait_until(lambda: accounts.call("controller", create(HOME, secret("new"))).status_code == httpx.codes.UNPROCESSABLE_ENTITY)
+    wait_until(lambda: accounts.call("consent", create(HOME, answer(labels={}))).status_code == httpx.codes.FORBIDDEN)
+    wait_until(lambda: accounts.call("controller", create(HOME, secret("new"))).status_code == httpx.codes.FORBIDDEN)
     yield accounts
     for client in clients.values():
         client.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -92,7 +93,9 @@ class Controller:
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def start(cls, settings: ControllerSettings, cluster: Cluster, provider: Provider) -> Controller:
+    async def start(
+        cls, settings: ControllerSettings, cluster: Cluster, provider: Provider, clock: Callable[[], datetime] = clock
+    ) -> Controller:
         """Read the keyring and who this cluster is, and put the parts together."""
         await _wait_for_kinds(cluster)
         registry = Registry(settings.namespace)

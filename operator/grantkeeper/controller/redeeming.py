@@ -63,6 +63,8 @@ class Redeemer:
                 question = Question(grant, connector, client, ca_bundle, sealed, requests, request)
                 is_done = await self.exchanger.exchange(question, judgement.code)
         if is_done:
+            # At once, for the watch tells it later: what counts against a request counts once.
+            self.presenter.connectors.registry.drop_answer(answer)
             await self.presenter.vault.remove_answer(answer.secret_name, answer.secret_uid)
 
     async def settle(self, gathered: Gathered) -> None:

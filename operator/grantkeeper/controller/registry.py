@@ -95,6 +95,12 @@ class Registry:
         """The answers that wait for this grant, by the names of their Secrets."""
         return self.answers.get((grant.metadata.namespace, grant.metadata.name), {})
 
+    def drop_answer(self, answer: ConsentAnswer) -> None:
+        """Forget an answer that has been dealt with; another one may bear its name by now."""
+        waiting = self.answers.get((answer.namespace, answer.grant), {})
+        if (known := waiting.get(answer.secret_name)) is not None and known.secret_uid == answer.secret_uid:
+            del waiting[answer.secret_name]
+
     def copies_for(self, grant: UserGrant) -> dict[str, DeliveredCopy]:
         """The delivered Secrets that stand under the names that a grant delivers to."""
         namespace = grant.metadata.namespace
@@ -153,11 +159,10 @@ class Registry:
         except (ValueError, KeyError):
             log.warning("an answer cannot be read", secret=body["metadata"]["name"])
             return set()
-        waiting = self.answers[(answer.namespace, answer.grant)]
         if gone:
-            waiting.pop(answer.secret_name, None)
+            self.drop_answer(answer)
             return set()
-        waiting[answer.secret_name] = answer
+        self.answers[answer.namespace, answer.grant][answer.secret_name] = answer
         grant = self.grant_named(answer.namespace, answer.grant)
         return {grant.metadata.uid} if grant is not None else set()
 

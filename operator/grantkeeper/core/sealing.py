@@ -7,9 +7,9 @@ is, inside the header that the tag covers. Opening compares that context with th
     {"alg":"A256KW","enc":"A256GCM","kid":…,"typ":"gk-tokenset+jwe",
      "gk":{"v":1,"cl":cluster,"ns":namespace,"name":name,"uid":uid,"ch":connector_hash,"gen":generation}}
 
-It is written on `cryptography`'s two primitives and not on a JOSE library: none seals with a data key that was wrapped beforehand,
-which is what lets a key service be asked before a refresh token is spent; and the opening order is the point of the profile. A test
-holds both directions together with joserfc.
+It is written on two primitives of `cryptography` and not on joserfc, which makes its data key within the call that seals: here the key
+is wrapped beforehand, so that a key service can be asked before a refresh token is spent. And the order of opening is the point of the
+profile; it reads best where nothing else is. A test holds both directions together with joserfc.
 """
 
 from __future__ import annotations
