@@ -1,0 +1,131 @@
+"""A controller on fakes: an API server and an authorization server in memory, and a clock that stands still until a story moves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from fakes.cluster import MemoryCluster, Object
+from fakes.provider import ISSUER, MemoryProvider
+from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.consent.addresses import Callback, Link
+from grantkeeper.consent.callback import Answer, Redirect, write_answer
+from grantkeeper.consent.tickets import Ticket
+from grantkeeper.controller.process import CONNECTOR, GRANT, Controller
+from grantkeeper.core.answering import ANSWER_TYPE
+from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.settings import ControllerSettings
+
+NAMESPACE, OPERATOR_NAMESPACE = "team-a", "grantkeeper"
+EXTERNAL_URL = "https://consent.example.com"
+WATCHED = frozenset(kind.plural for kind in (USERGRANTS, OAUTHCONNECTORS, SECRETS))
+ROUNDS = 20
+"""More than any story needs; one that takes more goes in circles."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """One connector, `calendar`, one grant, `alice`, and the controller that keeps it."""
+
+    controller: Controller
+    cluster: MemoryCluster
+    provider: MemoryProvider
+    hands: list[datetime]
+    """The one element is the present."""
+    wake_at: datetime | None = field(default=None)
+    """When the keeper wants to look at the grant again."""
+
+    @classmethod
+    async def open(cls) -> Scene:
+        """The scene as it is when the grant has just been applied and the controller has asked for consent."""
+        hands = [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)]
+        cluster, provider = MemoryCluster(lambda: hands[0]), MemoryProvider()
+        await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
+        await cluster.create(OAUTHCONNECTORS, NAMESPACE, _CONNECTOR)
+        await cluster.create(USERGRANTS, NAMESPACE, _GRANT)
+        controller = await Controller.start(_SETTINGS, cluster, provider, clock=lambda: hands[0])
+        scene = cls(controller, cluster, provider, hands)
+        await scene.settle()
+        return scene
+
+    @property
+    def now(self) -> datetime:
+        """The present."""
+        return self.hands[0]
+
+    async def pass_time(self, span: timedelta) -> None:
+        """Let so much time pass, and the controller do what is due then."""
+        self.hands[0] += span
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let the controller work until there is nothing more to do now."""
+        for _ in range(ROUNDS):
+            before = self.cluster.version
+            for plural, event, body in self.cluster.take_news():
+                if plural in WATCHED:
+                    self.controller.take_in(plural, event, body)
+            for namespace, name in list(self.controller.registry.connectors):
+                await self.controller.keep((CONNECTOR, f"{namespace}/{name}"))
+            for uid in list(self.controller.registry.grants):
+                self.wake_at = await self.controller.keep((GRANT, uid))
+            if self.cluster.version == before:
+                return
+        raise AssertionError("the controller goes in circles")
+
+    async def bring(self, request_id: str, *, number: int = 1, **redirect: Any) -> None:
+        """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with."""
+        redirect = {"code": "a-code", "error": None, "iss": ISSUER, **redirect}
+        code = SecretStr(redirect.pop("code"))
+        link, callback = Link(NAMESPACE, "alice", SecretStr(request_id)), Callback(NAMESPACE, "calendar")
+        state = SecretStr("what the pages alone judge")
+        answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
+        await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))
+
+    async def status(self) -> Object:
+        """The grant's status."""
+        return dict((await self.cluster.get(USERGRANTS, NAMESPACE, "alice"))["status"])
+
+    async def reason(self) -> str:
+        """The reason of the grant's `Ready`."""
+        return next(str(c["reason"]) for c in (await self.status())["conditions"] if c["type"] == "Ready")
+
+    async def asked(self) -> str:
+        """The id in the grant's consent link."""
+        return urlsplit((await self.status())["consentURL"]).path.rpartition("/")[2]
+
+    async def request_states(self) -> list[str]:
+        """The states of the grant's requests, the oldest first."""
+        return [request["state"] for request in (await self.status())["consentRequests"]]
+
+    async def answers(self) -> list[str]:
+        """The names of the answers that wait."""
+        secrets = await self.cluster.list(SECRETS, OPERATOR_NAMESPACE, labels=f"{KIND_LABEL}=answer")
+        return [secret["metadata"]["name"] for secret in secrets if secret["type"] == ANSWER_TYPE]
+
+
+_SETTINGS = ControllerSettings(
+    namespace=OPERATOR_NAMESPACE,
+    external_url=EXTERNAL_URL,
+    pod_name="grantkeeper-controller-0",
+    pod_uid="a-pod",
+    keyring_generate=True,
+)
+_CONNECTOR: Object = {
+    "metadata": {"name": "calendar"},
+    "spec": {
+        "issuer": ISSUER,
+        "clientID": "planner",
+        "clientAuthentication": "None",
+        "scopes": ["calendar.read"],
+        "consent": {"link": "Status"},
+    },
+}
+_GRANT: Object = {
+    "metadata": {"name": "alice"},
+    "spec": {"connectorRef": {"name": "calendar"}, "user": "alice@example.com", "secrets": [{"name": "alice-token"}]},
+}
