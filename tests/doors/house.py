@@ -131,6 +131,13 @@ def read(response: httpx.Response) -> BeautifulSoup:
     return BeautifulSoup(response.text, "html.parser")
 
 
+def title(response: httpx.Response) -> str:
+    """The heading of a page."""
+    heading = read(response).find("h1")
+    assert heading is not None
+    return heading.get_text()
+
+
 def onward(response: httpx.Response) -> str:
     """Where a page goes on to by itself."""
     meta = read(response).find("meta", attrs={"http-equiv": "refresh"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 
 from doors.apiserver import Object
@@ -26,6 +27,10 @@ def main() -> None:
         port = listener.getsockname()[1]
         print(port, flush=True)  # noqa: T201  # read by the test
         logs.configure("DEBUG")
+        for library in (*logs.QUIET, "uvicorn.access"):
+            # Whoever is kept quiet elsewhere may say everything here: what the pages do themselves must be enough.
+            logging.getLogger(library).setLevel(logging.DEBUG)
+            logging.getLogger(library).disabled = False
         house = House(f"http://127.0.0.1:{port}")
         get = house.server.get
 

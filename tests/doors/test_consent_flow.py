@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from doors.house import CALLBACK, CODE, HTTPS, ID, LINK, LOOPBACK, House, asked, grant, onward, press, random_like, read, start, state_of
+from doors.house import (
+    CALLBACK,
+    CODE,
+    HTTPS,
+    ID,
+    LINK,
+    LOOPBACK,
+    House,
+    asked,
+    grant,
+    onward,
+    press,
+    random_like,
+    read,
+    start,
+    title,
+)
 from grantkeeper.adapters.cluster import USERGRANTS
 from grantkeeper.consent.tickets import Tickets
 from grantkeeper.errors import Forbidden, Unreachable
@@ -22,13 +37,6 @@ HASH = hashlib.sha256(ID.encode()).hexdigest()
 async def come_back(browser: httpx.AsyncClient, state: str, path: str = CALLBACK, **parameters: str) -> httpx.Response:
     """Follow the authorization server's redirect."""
     return await browser.get(path, params={"code": CODE, "state": state, **parameters})
-
-
-def title(response: httpx.Response) -> str:
-    """The heading of a page."""
-    heading = read(response).find("h1")
-    assert heading is not None
-    return heading.get_text()
 
 
 def data_of(secret: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -270,56 +278,6 @@ async def test_a_callback_that_is_only_fetched_ahead_spends_nothing(method: str,
     assert len(house.server.answers) == 1
 
 
-@pytest.mark.parametrize(
-    ("headers", "is_own"),
-    [
-        pytest.param(press(), True, id="the button on our page"),
-        pytest.param({}, True, id="no browser"),
-        pytest.param({"Origin": HTTPS}, True, id="our origin, from a browser that does not tell the site"),
-        pytest.param({"Origin": "null"}, False, id="no origin, from a browser that does not tell the site"),
-        pytest.param({"Origin": "https://evil.example"}, False, id="another origin"),
-        pytest.param({"Origin": f"{HTTPS}.evil.example"}, False, id="an origin that begins like ours"),
-        pytest.param(press(**{"Sec-Fetch-Site": "cross-site"}), False, id="another site"),
-        pytest.param(press(**{"Sec-Fetch-Site": "same-site"}), False, id="another host of our site"),
-        pytest.param(press(**{"Sec-Fetch-Site": "none"}), False, id="no page at all"),
-        pytest.param({"Sec-Fetch-Site": "cross-site", "Origin": HTTPS}, False, id="the site counts first"),
-    ],
-)
-async def test_only_the_button_on_our_own_page_starts_a_flow(headers: dict[str, str], is_own: bool) -> None:  # a column
-    house = House()
-    async with house.browser() as browser:
-        response = await browser.post(LINK, headers=headers)
-    assert response.status_code == (200 if is_own else 403)
-    assert ("set-cookie" in response.headers) == is_own
-    if not is_own:
-        assert title(response) == "Please use the button on the page"
-        assert not house.server.calls
-
-
-def _unready(house: House) -> None:
-    del house.server.connector()["status"]
-
-
-@pytest.mark.parametrize(
-    ("arrange", "status"),
-    [
-        pytest.param(lambda house: house.request.update(state="Granted"), 200, id="granted"),
-        pytest.param(lambda house: house.request.update(state="Answered"), 200, id="answered"),
-        pytest.param(lambda house: house.request.update(state="Expired"), 410, id="expired"),
-        pytest.param(lambda house: house.request.update(challenge=None), 503, id="open without a challenge"),
-        pytest.param(_unready, 503, id="no way to the server known"),
-    ],
-)
-async def test_a_button_that_comes_too_late_or_too_early_starts_nothing(arrange: Callable[[House], None], status: int) -> None:
-    house = House()
-    arrange(house)
-    async with house.browser() as browser:
-        response = await browser.post(f"{LINK}?look=1", headers=press())
-    assert response.status_code == status
-    assert "set-cookie" not in response.headers
-    assert "login.example.com" not in response.text
-
-
 async def test_no_page_shows_a_code_or_a_state() -> None:
     house = House()
     async with house.browser() as browser:
@@ -333,9 +291,3 @@ async def test_no_page_shows_a_code_or_a_state() -> None:
             assert response.status_code == 400
             assert CODE not in response.text
             assert state not in response.text
-
-
-async def test_states_are_drawn_anew() -> None:
-    async with House().browser() as browser:
-        addresses = [onward(await browser.post(LINK, headers=press())) for _ in range(20)]
-    assert len({state_of(address) for address in addresses}) == 20

@@ -47,7 +47,7 @@ class Scene:
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
         await cluster.create(OAUTHCONNECTORS, NAMESPACE, _CONNECTOR)
         await cluster.create(USERGRANTS, NAMESPACE, _GRANT)
-        controller = await Controller.start(_SETTINGS, cluster, provider, clock=lambda: hands[0])
+        controller = await Controller.start(SETTINGS, cluster, provider, clock=lambda: hands[0])
         scene = cls(controller, cluster, provider, hands)
         await scene.settle()
         return scene
@@ -108,7 +108,7 @@ class Scene:
         return [secret["metadata"]["name"] for secret in secrets if secret["type"] == ANSWER_TYPE]
 
 
-_SETTINGS = ControllerSettings(
+SETTINGS = ControllerSettings(
     namespace=OPERATOR_NAMESPACE,
     external_url=EXTERNAL_URL,
     pod_name="grantkeeper-controller-0",

@@ -22,7 +22,7 @@ from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Reach
 from grantkeeper.consent.tickets import Ticket, Tickets
 from grantkeeper.consent.views import Departure, Notice, Question, Waiting
-from grantkeeper.resources import ConsentRequestStatus, UserGrant
+from grantkeeper.resources import ConsentRequestStatus, OAuthConnector, UserGrant
 
 _log = structlog.get_logger(__name__)
 
@@ -61,18 +61,11 @@ class Doors:
         connector = await self.reach.connector(grant)
         look = 0 if is_start else _read_look(request)
         page = judge(grant, asked, connector, now=self.clock(), look=look)
+        if is_start and isinstance(page, Question):
+            return self._depart(link, grant, asked, connector)
         if look and not isinstance(page, Waiting):
             return self._send_to(link)
-        if not is_start or not isinstance(page, Question):
-            return self.pages.render(page)
-        state = SecretStr(self.draw())
-        callback = Callback(link.namespace, grant.spec.connector_ref.name)
-        departure = depart(asked, connector, redirect_uri=self._redirect_uri(callback), state=state)
-        response = self.pages.render(departure)
-        if isinstance(departure, Departure):
-            self.tickets.hand_out(Ticket(link, state), response)
-            _log.info("A person went to the authorization server", namespace=link.namespace, grant=link.grant)
-        return response
+        return self.pages.render(page)
 
     async def receive(self, request: Request) -> Response:
         """Take back a person whom the authorization server sent here, and leave the answer for the controller."""
@@ -98,6 +91,16 @@ class Doors:
         answer = Answer(ticket, callback, self._redirect_uri(callback), redirect, self.clock())
         response = await self._leave(answer) if is_open(asked, answer.time) else self._send_to(ticket.link)
         self.tickets.take_back(ticket.state, response)
+        return response
+
+    def _depart(self, link: Link, grant: UserGrant, asked: ConsentRequestStatus, connector: OAuthConnector | None) -> Response:
+        state = SecretStr(self.draw())
+        callback = Callback(link.namespace, grant.spec.connector_ref.name)
+        page = depart(asked, connector, redirect_uri=self._redirect_uri(callback), state=state)
+        response = self.pages.render(page)
+        if isinstance(page, Departure):
+            self.tickets.hand_out(Ticket(link, state), response)
+            _log.info("A person went to the authorization server", namespace=link.namespace, grant=link.grant)
         return response
 
     async def _leave(self, answer: Answer) -> Response:

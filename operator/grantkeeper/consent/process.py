@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 _LANGUAGE = "en"
 _LONGEST_HEAD = 32_768
-"""Bytes of a request line with its headers: room for a long code, and for the cookies of a host that others share."""
+"""Bytes after which an unfinished head is refused: room for a long code, and for the cookies of a host that others share."""
 
 
 def run(settings: ConsentSettings) -> None:
@@ -79,5 +79,6 @@ def _listen(address: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, int(port)), family=family)
     except (OSError, OverflowError, ValueError) as failure:
-        reason = os.strerror(failure.errno) if isinstance(failure, OSError) and failure.errno else "no such port or host"
+        number = failure.errno if isinstance(failure, OSError) else None
+        reason = os.strerror(number) if number and number > 0 else "no such port or host"
         raise SettingsError(f"GRANTKEEPER_LISTEN is {address}, and that cannot be listened on: {reason}.") from None
