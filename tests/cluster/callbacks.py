@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import re
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from cluster.stage import Object, Stage, sha256
+from cluster.stage import Object, Stage
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
@@ -48,6 +47,11 @@ class Traveller(Person):
             self.browser.event_hooks = {}
         raise AssertionError("the authorization server sent nobody back")
 
+    @property
+    def ticket(self) -> dict[str, str]:
+        """The cookies by which the pages know this browser again."""
+        return {cookie.name: cookie.value or "" for cookie in self.browser.cookies.jar if cookie.name.startswith("consent-")}
+
     def arrive(self, callback: httpx.URL) -> Page:
         """Open a callback, and go where it leads."""
         return self.open(str(callback))
@@ -80,7 +84,9 @@ class Forger:
 
     stage: Stage
 
-    def leave(self, request_id: str, code: str, *, grant: str = "alice", number: int = 1, **changes: str | None) -> str:
+    def leave(
+        self, request_id: str, code: str, *, grant: str = "alice", number: int = 1, changes: Mapping[str, str | None] | None = None
+    ) -> str:
         """Create an answer; `changes` are data keys to set, or to leave out with None. The name of the Secret."""
         stage = self.stage
         callback = Callback(stage.namespace, "calendar")
@@ -88,7 +94,7 @@ class Forger:
         redirect = Redirect(SecretStr(random()), SecretStr(code), error=None, iss=stage.auth_server.issuer)
         uri = stage.installation.external_url + callback.path
         answer = Answer(Ticket(link, redirect.state), callback, uri, redirect, datetime.now(UTC))
-        return self._create(_changed(write_answer(answer, number, stage.installation.namespace), changes))
+        return self._create(_changed(write_answer(answer, number, stage.installation.namespace), changes or {}))
 
     def _create(self, body: Object) -> str:
         stage, home = self.stage, self.stage.installation.namespace
@@ -97,7 +103,7 @@ class Forger:
         return str(body["metadata"]["name"])
 
 
-def _changed(body: Object, changes: dict[str, str | None]) -> Object:
+def _changed(body: Object, changes: Mapping[str, str | None]) -> Object:
     encoded = {key: value and base64.b64encode(value.encode()).decode() for key, value in changes.items()}
     return {**body, "data": {key: value for key, value in {**body["data"], **encoded}.items() if value is not None}}
 
@@ -133,6 +139,3 @@ def wait_judged(stage: Stage, *names: str) -> None:
         return not (waiting & set(names) if names else waiting)
 
     wait_for(are_gone, "the controller to judge an answer", within=15)
-
-
-__all__ = ["Any", "re", "replace", "sha256"]

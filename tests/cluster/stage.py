@@ -43,7 +43,7 @@ class Stage:
     def add_connector(self, name: str = "calendar", *, lifetime: int = 60, label: str | None = None, **spec: Any) -> None:
         """A connector with its client Secret, registered at the authorization server; `spec` overrides fields."""
         redirect = f"{self.installation.external_url}/callback/{self.namespace}/{name}"
-        self.auth_server.register(self.client_id, CLIENT_SECRET, redirect_uris=[redirect], lifetime=lifetime)
+        self.auth_server.register(spec.get("clientID", self.client_id), CLIENT_SECRET, redirect_uris=[redirect], lifetime=lifetime)
         self.control_plane.apply(
             [
                 {
@@ -169,14 +169,16 @@ class Stage:
         return f"{API}/namespaces/{self.namespace}/usergrants/{name}"
 
     def _wait(self, path: str, holds: Callable[[Object], bool], within: float) -> Object:
-        deadline, seen = time.monotonic() + within, None
+        deadline = time.monotonic() + within
+        seen: Object = {}
         with self.control_plane.client() as client:
             while time.monotonic() < deadline:
                 answer = client.get(path)
-                if answer.is_success and holds(seen := answer.json()):
-                    return dict(seen)
+                seen = dict(answer.json())
+                if answer.is_success and holds(seen):
+                    return seen
                 time.sleep(0.1)
-        raise AssertionError(f"after {within:.0f} s {path} is still {json.dumps((seen or {}).get('status'), indent=1)}")
+        raise AssertionError(f"after {within:.0f} s {path} is still {json.dumps(seen.get('status'), indent=1)}")
 
 
 def status(grant: Object) -> Object:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cluster.callbacks import Forger, Traveller, codes, forge, holdings, id_of, random, wait_judged
-from cluster.stage import Stage, condition, sha256, status
+from cluster.stage import Object, Stage, condition, sha256, status
 
 WRONG_BROWSER = "Please go on where you started"
 UNREADABLE = "That answer cannot be used"
@@ -24,6 +24,7 @@ def test_an_answer_that_another_browser_brings_reaches_nobody(stage: Stage) -> N
     _ask(stage)
     with Traveller(stage) as alice, Traveller(stage, "mallory") as mallory:
         callback = alice.travel(stage.link())
+        mallory.set_out(stage.link())  # so that there is a cookie, of another flow
         calls = len(stage.control_plane.calls())
         page = mallory.arrive(callback)
         assert (page.status, page.heading) == (400, WRONG_BROWSER)
@@ -51,7 +52,7 @@ def test_a_callback_that_is_opened_again_changes_nothing(stage: Stage) -> None:
     _ask(stage)
     with Traveller(stage) as alice:
         callback = alice.travel(stage.link())
-        kept = dict(alice.browser.cookies)
+        kept = alice.ticket
         alice.arrive(callback)
         stage.wait_ready()
         before = holdings(stage, "alice")
@@ -68,9 +69,7 @@ def test_a_callback_that_is_opened_again_changes_nothing(stage: Stage) -> None:
 
 def test_the_callbacks_of_two_connectors_cannot_be_swapped(stage: Stage) -> None:
     _ask(stage)
-    stage.add_connector("mail", clientID=f"{stage.client_id}-mail")
-    stage.auth_server.register(stage.client_id, "s3cret-%+ &=/", redirect_uris=[_callback(stage, "calendar")], lifetime=A_DAY)
-    stage.auth_server.register(f"{stage.client_id}-mail", "s3cret-%+ &=/", redirect_uris=[_callback(stage, "mail")], lifetime=A_DAY)
+    stage.add_connector("mail", lifetime=A_DAY, clientID=f"{stage.client_id}-mail")
     stage.add_grant("alice-mail", connector="mail")
     with Traveller(stage) as alice:
         calendar, mail = alice.travel(stage.link()), alice.travel(stage.link("alice-mail"))
@@ -88,14 +87,15 @@ def test_the_callbacks_of_two_connectors_cannot_be_swapped(stage: Stage) -> None
 def test_a_code_under_the_state_of_another_flow_fails_at_the_server(stage: Stage) -> None:
     _ask(stage)
     stage.add_grant("second")
+    link = stage.link()
     with Traveller(stage) as alice:
-        first, second = alice.travel(stage.link()), alice.travel(stage.link("second"))
+        first, second = alice.travel(link), alice.travel(stage.link("second"))
         alice.arrive(first.copy_set_param("code", second.params["code"]))
         stage.wait_reason("alice", "ExchangeFailed")
     # The same client, the same redirect URI, a code that lives: it is the verifier that does not fit (RFC 7636 section 4.6).
     assert codes(stage) == [(sha256(second.params["code"]), "invalid_grant")]
     assert holdings(stage, "alice").tokenset is None
-    _consent_anew(stage, other_than=id_of_first(first))
+    _consent_anew(stage, other_than=link)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_three_answers_with_a_wrong_or_no_issuer_spend_the_request_and_no_code(s
             alice.arrive(callback.copy_set_param("iss", issuer) if issuer else callback.copy_remove_param("iss"))
         wait_judged(stage)
     refused = stage.wait_reason("alice", "ExchangeFailed")
-    assert [request["state"] for request in status(refused)["consentRequests"]][0] == "Refused"
+    assert status(refused)["consentRequests"][0]["state"] == "Refused"
     assert codes(stage) == []
     _consent_anew(stage, other_than=link)
 
@@ -120,7 +120,7 @@ def test_fifty_callbacks_of_one_code_are_one_presentation(stage: Stage) -> None:
     _ask(stage)
     with Traveller(stage) as alice:
         callback = alice.travel(stage.link())
-        with httpx.Client(cookies=dict(alice.browser.cookies), timeout=30) as browser, ThreadPoolExecutor(50) as tabs:
+        with httpx.Client(cookies=alice.ticket, timeout=30) as browser, ThreadPoolExecutor(50) as tabs:
             answers = list(tabs.map(browser.get, [callback] * 50))
     assert {answer.status_code for answer in answers} <= {303, 410}
     stage.wait_ready()
@@ -143,7 +143,9 @@ def test_a_link_that_is_unknown_or_has_expired_leads_nowhere(stage: Stage) -> No
             assert _answers_made(stage, calls) == 0
         finally:
             stage.installation.controller.start()
-    stage.wait_grant("alice", lambda grant: datetime.fromisoformat(status(grant)["consentRequests"][0]["expirationTime"]) > datetime.now(UTC))
+    stage.wait_grant(
+        "alice", lambda grant: datetime.fromisoformat(status(grant)["consentRequests"][0]["expirationTime"]) > datetime.now(UTC)
+    )
     assert stage.link() == link, "status is a report, and never read back"
     assert codes(stage) == []
     stage.consent()
@@ -195,7 +197,7 @@ def test_answers_from_elsewhere_are_counted_and_three_spend_the_request(stage: S
     )
     for number, changes in enumerate(elsewhere):
         assert stage.link() == link, f"{number} wrong answers spent the request"
-        wait_judged(stage, Forger(stage).leave(id_of(link), code, **changes))
+        wait_judged(stage, Forger(stage).leave(id_of(link), code, changes=changes))
     stage.wait_reason("alice", "ExchangeFailed")
     assert codes(stage) == []
     _consent_anew(stage, other_than=link)
@@ -230,3 +232,24 @@ def _consent_anew(stage: Stage, *, other_than: str) -> None:
     stage.wait_ready()
     assert [error for _, error in codes(stage)[len(presented) :]] == [None]
     assert stage.auth_server.introspect(stage.delivered()["access_token"])["active"]
+
+
+def _let_expire(stage: Stage) -> None:
+    """Let the status say that the request has expired; the record, which is sealed, cannot be changed from outside."""
+    requests = status(stage.get(stage.grant_path()))["consentRequests"]
+    past = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    patch = {"status": {"consentRequests": [{**request, "expirationTime": past} for request in requests]}}
+    with stage.control_plane.client() as client:
+        client.patch(
+            f"{stage.grant_path()}/status", json=patch, headers={"Content-Type": "application/merge-patch+json"}
+        ).raise_for_status()
+
+
+def _expires_at(grant: Object) -> datetime:
+    return datetime.fromisoformat(status(grant)["consentRequests"][0]["expirationTime"])
+
+
+def _answers_made(stage: Stage, since: int) -> int:
+    """How many answers the pages created, by the audit log."""
+    account = f"{stage.installation.namespace}/grantkeeper-consent"
+    return sum(call.account == account and call.is_write for call in stage.control_plane.calls(since))

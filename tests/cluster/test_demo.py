@@ -18,8 +18,6 @@ from demo.checking import judge
 from demo.settings import ROOT
 from parts.processes import free_port
 
-pytestmark = pytest.mark.cluster
-
 
 @contextmanager
 def _demo(directory: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:

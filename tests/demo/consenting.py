@@ -39,7 +39,7 @@ def ask_the_person(link: str, auth_server: AuthServer) -> None:
     )
     if "SSH_CONNECTION" in os.environ:
         ports = " ".join(f"-L {port}:127.0.0.1:{port}" for port in (urlsplit(link).port, auth_server.port))
-        screen.say("Is your browser on another machine? Then forward two ports to this one:", f"  ssh {ports} …")
+        screen.say("", "Is your browser on another machine? Then forward two ports to this one:", f"  ssh {ports} …")
     opened = _has_windows() and webbrowser.open(link)
     screen.say("", f"{'Your browser opens' if opened else 'Open'} this link, which the grant's status has:")
     screen.show_to_copy(link)

@@ -95,7 +95,7 @@ class ControlPlane:
         """Run kubectl as the administrator and return what it printed; its complaint is the error."""
         done = subprocess.run(
             [commands.kubectl(), *arguments],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.directory / "kubectl")},
             input=stdin,
             capture_output=True,
             text=True,

@@ -16,7 +16,6 @@ from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
 from grantkeeper.controller.process import CONNECTOR, GRANT, Controller
-from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.settings import ControllerSettings
 
@@ -102,10 +101,10 @@ class Scene:
         """The states of the grant's requests, the oldest first."""
         return [request["state"] for request in (await self.status())["consentRequests"]]
 
-    async def answers(self) -> list[str]:
-        """The names of the answers that wait."""
+    async def answers(self) -> dict[str, Object]:
+        """The answers that wait, by their names."""
         secrets = await self.cluster.list(SECRETS, OPERATOR_NAMESPACE, labels=f"{KIND_LABEL}=answer")
-        return [secret["metadata"]["name"] for secret in secrets if secret["type"] == ANSWER_TYPE]
+        return {secret["metadata"]["name"]: secret for secret in secrets}
 
 
 SETTINGS = ControllerSettings(

@@ -40,7 +40,7 @@ async def test_an_answer_to_an_expired_request_spends_nothing(scene: Scene, keep
     await scene.bring(late)
     await scene.settle()
     assert scene.provider.sent == [], "the code of an expired request was presented"
-    assert await scene.answers() == []
+    assert await scene.answers() == {}
     assert await scene.request_states() == ["Expired", "Open"]
     await scene.bring(await scene.asked(), code="in-time")
     await scene.settle()
@@ -64,7 +64,7 @@ async def test_two_wrong_answers_leave_a_request_open_and_the_third_spends_it(sc
         if not at_once:
             await scene.settle()
     await scene.settle()
-    assert await scene.answers() == []
+    assert await scene.answers() == {}
     assert await scene.asked() == first, "each wrong answer counts once"
     await scene.bring(first, iss=None)
     await scene.settle()
@@ -81,3 +81,18 @@ async def test_a_wrong_answer_does_not_stand_in_the_way_of_the_right_one(scene: 
     await scene.settle()
     assert await scene.reason() == "Ready"
     assert len(scene.provider.sent) == 1
+
+
+async def test_late_news_of_an_answer_does_not_drop_the_next_one_of_its_name(scene: Scene) -> None:
+    request_id = await scene.asked()
+    await scene.bring(request_id, iss="https://login.example.net")
+    ((name, first),) = (await scene.answers()).items()
+    await scene.settle()
+    await scene.bring(request_id)
+    ((same_name, second),) = (await scene.answers()).items()
+    assert name == same_name
+    scene.cluster.take_news()  # of each object by itself, as kopf tells them
+    scene.controller.take_in("secrets", "ADDED", second)
+    scene.controller.take_in("secrets", "DELETED", first)
+    await scene.settle()
+    assert await scene.reason() == "Ready"

@@ -103,10 +103,12 @@ class Exchanger:
             redirect_uri=self.presenter.connectors.redirect_uri(name),
         )
 
+        sent_at = self.presenter.clock()
+
         def read(answer: Answer) -> Outcome:
             return read_token_answer(
                 answer,
-                now=self.presenter.clock(),
+                now=sent_at,  # lifetimes count from the server's own clock, which was not earlier than this
                 asked=question.request.scopes,
                 assumed_lifetime=assumed_lifetime(question.connector),
                 separator=question.client.scope_separator,

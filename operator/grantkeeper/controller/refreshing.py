@@ -60,10 +60,12 @@ class Refresher:
         except Conflict:
             return
 
+        sent_at = self.presenter.clock()
+
         def read(answer: Answer) -> Outcome:
             return read_token_answer(
                 answer,
-                now=self.presenter.clock(),
+                now=sent_at,  # lifetimes count from the server's own clock, which was not earlier than this
                 asked=held.tokens.scopes,
                 previous=held.tokens,
                 assumed_lifetime=assumed_lifetime(connector),

@@ -8,6 +8,7 @@ started again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class Watcher:
         settings = kopf.OperatorSettings()
         _tune(settings)
         self._register(registry, home)
+        # It warns that it hears no signals in a thread, which is why it is in one.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
             asyncio.run(
                 kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=self._stop, priority=0)
