@@ -35,7 +35,7 @@ ANSWER = ConsentAnswer(
 )
 
 
-def answer(**changes: Any) -> ConsentAnswer:  # noqa: ANN401  # any field of an answer
+def answer(**changes: Any) -> ConsentAnswer:  # any field of an answer
     return replace(ANSWER, **changes)
 
 

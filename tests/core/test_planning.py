@@ -29,13 +29,13 @@ DUE = replace(HELD, due_at=NOW)
 MADE = (SecretFacts("token", Copy.CURRENT),)
 
 
-def facts(**changes: Any) -> Facts:  # noqa: ANN401  # any field of Facts
+def facts(**changes: Any) -> Facts:  # any field of Facts
     """A grant in perfect order, but for the changes."""
     settled = Facts(now=NOW, is_deleting=False, connector=READY, holding=HELD, secrets=MADE)
     return replace(settled, **changes)
 
 
-def unasked(**changes: Any) -> Facts:  # noqa: ANN401  # any field of Facts
+def unasked(**changes: Any) -> Facts:  # any field of Facts
     """A grant that nobody has consented to, but for the changes."""
     return facts(holding=None, secrets=(SecretFacts("token", Copy.MISSING),), **changes)
 

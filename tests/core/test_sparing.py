@@ -18,5 +18,5 @@ from grantkeeper.core.sparing import Sibling, may_revoke
         pytest.param(None, (Sibling("bob"),), False, id="unknown, with siblings"),
     ],
 )
-def test_may_revoke(account: str | None, siblings: tuple[Sibling, ...], allowed: bool) -> None:  # noqa: FBT001  # an expectation
+def test_may_revoke(account: str | None, siblings: tuple[Sibling, ...], allowed: bool) -> None:  # an expectation
     assert may_revoke(account, siblings) is allowed
