@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector
+from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
 from grantkeeper.resources import OAuthConnector
 
 SERVER = Endpoints(authorization="https://as/a", token="https://as/t", issuer="https://as")
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+REJECTED, AWAY = Problem("ClientRejected", "x"), Problem("Unreachable", "x")
 FOUND = Standing(endpoints=SERVER, is_judged=True)
 
 
@@ -53,7 +56,7 @@ def secret(value: bytes = b"s3cret", *, label: str = "calendar", key: str = "cli
             id="no client secret",
         ),
         pytest.param(
-            Standing(endpoints=SERVER, reach_problem=Problem("Unreachable", "x"), is_judged=True),
+            Standing(endpoints=SERVER, fetch_problem=Problem("Unreachable", "x"), is_judged=True),
             "Unreachable",
             False,
             id="the server is away",
@@ -94,3 +97,25 @@ def test_a_client_secret_in_order_is_taken() -> None:
 def test_a_public_client_has_none() -> None:
     public = connector(clientAuthentication="None", clientSecretRef=None)
     assert judge_client_secret(public, None) is None
+
+
+def test_what_a_token_request_shows_counts_though_the_metadata_can_be_had() -> None:
+    away = note(FOUND, AWAY, NOW)
+    assert not away.is_ready
+    assert judge_connector(away)[-1].reason == "Unreachable"
+    assert note(away, None, NOW).is_ready
+
+
+@pytest.mark.parametrize(
+    ("problem", "generation", "after", "counts"),
+    [
+        pytest.param(REJECTED, 0, timedelta(minutes=9), True, id="rejected a while ago"),
+        pytest.param(REJECTED, 0, timedelta(minutes=10), False, id="rejected long ago: the server may have been corrected"),
+        pytest.param(REJECTED, 1, timedelta(0), False, id="rejected, and the spec has changed since"),
+        pytest.param(AWAY, 0, timedelta(seconds=59), True, id="away a moment ago"),
+        pytest.param(AWAY, 0, timedelta(minutes=1), False, id="away a minute ago: only trying again can show"),
+    ],
+)
+def test_what_was_noted_lapses(problem: Problem, generation: int, after: timedelta, counts: bool) -> None:
+    lapsed = let_lapse(note(FOUND, problem, NOW), generation=generation, now=NOW + after)
+    assert (lapsed.noted is not None) is counts

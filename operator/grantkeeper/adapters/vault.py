@@ -7,6 +7,7 @@ sees it before the watch does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from grantkeeper.core.records import (
     sealed_name,
     write_sealed,
 )
-from grantkeeper.errors import Conflict, NotFound
+from grantkeeper.errors import Conflict, NotFound, Unsealable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,16 @@ class Vault:
     note_gone: Callable[[dict[str, Any]], object]
 
     async def read(self, uid: str) -> Sealed | None:
-        """The sealed Secret of a grant, by a quorum read; None where there is none."""
+        """The sealed Secret of a grant, by a quorum read; None where there is none, Unsealable where it cannot be read."""
         try:
             secret = await self.cluster.get(SECRETS, self.namespace, sealed_name(uid))
         except NotFound:
             return None
         self.note(secret)
-        return read_sealed(secret)
+        try:
+            return read_sealed(secret)
+        except (ValueError, KeyError):
+            raise Unsealable("record") from None
 
     async def put(self, sealed: Sealed) -> Sealed:
         """Create it, or replace the version it was read at; Conflict where somebody wrote first."""
@@ -58,19 +62,14 @@ class Vault:
 
     async def remove(self, sealed: Sealed) -> None:
         """Delete exactly this version of a sealed Secret."""
-        try:
+        with suppress(NotFound):
             await self.cluster.delete(SECRETS, self.namespace, sealed.secret_name, resource_version=sealed.resource_version)
-        except NotFound:
-            return
-        finally:
-            self.note_gone(write_sealed(sealed, self.namespace))
+        self.note_gone(write_sealed(sealed, self.namespace))
 
     async def remove_answer(self, name: str, uid: str) -> None:
         """Delete an answer that has been dealt with."""
-        try:
+        with suppress(NotFound, Conflict):  # a Conflict: another answer bears the name by now
             await self.cluster.delete(SECRETS, self.namespace, name, uid=uid)
-        except NotFound:
-            return
 
     async def set_aside(self, sealed: Sealed, text: str) -> str:
         """Keep a sealed set that lost a race under a name of its own; the name."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -21,6 +22,9 @@ log = structlog.get_logger()
 
 REPEAT_AFTER = timedelta(seconds=5)
 """How soon a pass that failed is repeated: the API server may just have been away."""
+
+SLACK = 1000
+"""So many entries beyond twice the subjects may be out of date before the heap is made anew."""
 
 Subject = tuple[str, str]
 """A kind, and a uid or a name of that kind."""
@@ -35,9 +39,14 @@ class Agenda:
 
     clock: Callable[[], datetime]
     width: int = 32
+    group_of: Callable[[Subject], Hashable] = field(default=lambda subject: subject)
+    """Subjects of one group wait for the same server, and no group may take every place."""
+    group_width: int = 8
     _due: dict[Subject, datetime] = field(default_factory=dict)
     _heap: list[tuple[datetime, int, Subject]] = field(default_factory=list)
     _under_way: dict[Subject, asyncio.Task[None]] = field(default_factory=dict)
+    _groups: Counter[Hashable] = field(default_factory=Counter)
+    _parked: dict[Hashable, deque[Subject]] = field(default_factory=lambda: defaultdict(deque))
     _again: set[Subject] = field(default_factory=set)
     _order: count[int] = field(default_factory=count)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,12 +62,10 @@ class Agenda:
             return
         self._due[subject] = moment
         heapq.heappush(self._heap, (moment, next(self._order), subject))
+        if len(self._heap) > 2 * len(self._due) + SLACK:
+            self._heap = [(due, next(self._order), waiting) for waiting, due in self._due.items()]
+            heapq.heapify(self._heap)
         self._stirred.set()
-
-    def forget(self, subject: Subject) -> None:
-        """The subject is gone; a pass under way ends by itself."""
-        self._due.pop(subject, None)
-        self._again.discard(subject)
 
     async def run(self, keep: Pass) -> None:
         """Work off what falls due until cancelled, at most `width` subjects at once."""
@@ -69,6 +76,11 @@ class Agenda:
                 await asyncio.wait_for(self._stirred.wait(), self._until_next())
             except TimeoutError:
                 continue
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the end has begun: nothing new is to be presented anywhere."""
+        return self._is_draining
 
     async def drain(self) -> None:
         """Start nothing more, and wait until what is under way has finished."""
@@ -82,14 +94,19 @@ class Agenda:
         while self._heap and len(self._under_way) < self.width and self._heap[0][0] <= now:
             moment, _, subject = heapq.heappop(self._heap)
             if self._due.get(subject) != moment:
-                continue  # moved, or forgotten, since
+                continue  # moved since
             del self._due[subject]
             if subject in self._under_way:
                 self._again.add(subject)
                 continue
-            self._under_way[subject] = asyncio.create_task(self._pass(subject, keep))
+            group = self.group_of(subject)
+            if self._groups[group] >= self.group_width:
+                self._parked[group].append(subject)
+                continue
+            self._groups[group] += 1
+            self._under_way[subject] = asyncio.create_task(self._pass(subject, group, keep))
 
-    async def _pass(self, subject: Subject, keep: Pass) -> None:
+    async def _pass(self, subject: Subject, group: Hashable, keep: Pass) -> None:
         wake_at: datetime | None = None
         try:
             wake_at = await keep(subject)
@@ -101,12 +118,23 @@ class Agenda:
             wake_at = self.clock() + REPEAT_AFTER
         finally:
             del self._under_way[subject]
+            self._leave(group)
             if subject in self._again:
                 self._again.discard(subject)
                 self.wake(subject)
             elif wake_at is not None:
                 self.wake(subject, wake_at)
             self._stirred.set()
+
+    def _leave(self, group: Hashable) -> None:
+        """Make room in a group for the one that has waited longest."""
+        self._groups[group] -= 1
+        if self._groups[group] == 0:
+            del self._groups[group]
+        if self._parked.get(group):
+            self.wake(self._parked[group].popleft())
+        if not self._parked.get(group):
+            self._parked.pop(group, None)
 
     def _until_next(self) -> float | None:
         """Seconds until the next due time; None where only an event can bring work, or every place is taken."""

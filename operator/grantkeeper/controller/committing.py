@@ -47,6 +47,18 @@ async def commit(vault: Vault, claimed: Sealed, change: Change) -> Sealed | None
             return None
 
 
+async def set_aside(vault: Vault, claimed: Sealed, text: str) -> str:
+    """Keep a set whose claim was taken, as long as the process lives; the name of its Secret."""
+    failures = 0
+    while True:
+        try:
+            return await vault.set_aside(claimed, text)
+        except ClusterError as error:
+            failures += 1
+            log.warning("a set is kept aside later", grant=f"{claimed.namespace}/{claimed.name}", error=str(error))
+            await asyncio.sleep(back_off(failures, claimed.uid).total_seconds())
+
+
 async def _read(vault: Vault, claimed: Sealed) -> Sealed:
     failures = 0
     while True:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -21,8 +22,8 @@ from grantkeeper.core.conditions import merge
 from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reporting import patch_status
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, reject, rejection
-from grantkeeper.errors import Conflict, NotFound, ProviderDistrusted, ProviderError
+from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
+from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderDistrusted, ProviderError
 from grantkeeper.resources import (
     PKCE,
     Condition,
@@ -84,56 +85,66 @@ class Connectors:
             self._standings.pop(name, None)
             self.changed(name)
             return None
-        before = self.standing(name)
-        standing = await self._look_at_secret(connector, before)
-        standing = await self._look_at_server(connector, standing)
-        self._standings[name] = standing = replace(standing, generation=connector.metadata.generation, is_judged=True)
-        if standing != before:
+        before = self._start(name, connector)
+        self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
+        self._put(name, replace(self.standing(name), **await self._look_at_secret(connector)))
+        found = await self._look_at_server(connector)
+        self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
+        standing = self.standing(name)
+        if standing.endpoints is not None and standing.secret_problem is None:
+            self._remember(name, connector, standing.endpoints, standing)
+        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
             self.changed(name)
         await self._report(connector, standing)
         return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
 
-    async def client(self, name: Name) -> tuple[Client, bytes | None]:
-        """The client as it is to be used now, and its CA bundle. The secret is read anew, so a changed one counts at once."""
+    async def client(self, name: Name) -> Remembered:
+        """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
-        standing = await self._look_at_secret(connector, self.standing(name))
-        if standing != self.standing(name):
-            self._standings[name] = standing
+        before = self._start(name, connector)
+        self._put(name, replace(before, **await self._look_at_secret(connector)))
+        standing = self.standing(name)
+        if standing.secret_problem != before.secret_problem:
             self.look(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
-        client = _client(connector, standing.endpoints, standing)
-        self._remembered[name] = Remembered(connector.spec, client, _ca_bundle(connector))
-        return client, _ca_bundle(connector)
+        return self._remember(name, connector, standing.endpoints, standing)
 
     async def recall(self, name: Name) -> Remembered | None:
-        """The client as it is, or as it was last known when its connector or its secret has gone."""
-        with suppress(ConnectorUnready):
+        """The client as it is, or as it was last known when its connector or its secret has gone, or cannot be read."""
+        with suppress(ConnectorUnready, ClusterError):
             await self.client(name)
         return self._remembered.get(name)
 
     def note_problem(self, name: Name, problem: Problem | None) -> None:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
-        standing = self.standing(name)
-        if standing.is_judged and standing.reach_problem != problem:
-            self._change(name, replace(standing, reach_problem=problem, rejected_at=None))
+        before = self.standing(name)
+        if not before.is_judged or (problem is None and before.reach_problem is None):
+            return
+        self._put(name, note(before, problem, self.clock()))
+        if self.standing(name).is_ready != before.is_ready:
+            self.look(name)
+            self.changed(name)
 
-    def note_rejection(self, name: Name, problem: Problem) -> None:
-        """A token request has shown that the server rejects the client."""
-        standing = self.standing(name)
-        if standing.is_judged and standing.reach_problem != problem:
-            self._change(name, reject(standing, problem, self.clock()))
+    def _start(self, name: Name, connector: OAuthConnector) -> Standing:
+        """What is known of this very connector: nothing, where another one bore its name."""
+        if self.standing(name).uid != connector.metadata.uid:
+            self._put(name, Standing(uid=connector.metadata.uid))
+        return self.standing(name)
 
-    def _change(self, name: Name, standing: Standing) -> None:
+    def _put(self, name: Name, standing: Standing) -> None:
         self._standings[name] = standing
-        self.look(name)
-        self.changed(name)
 
-    async def _look_at_secret(self, connector: OAuthConnector, standing: Standing) -> Standing:
-        reference = connector.spec.client_secret_ref
-        body = None
+    def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
+        remembered = Remembered(connector.spec, _client(connector, endpoints, standing), _ca_bundle(connector))
+        self._remembered[name] = remembered
+        return remembered
+
+    async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
+        """The parts of a standing that the client Secret decides."""
+        reference, body = connector.spec.client_secret_ref, None
         if reference is not None:
             try:
                 body = await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
@@ -141,27 +152,24 @@ class Connectors:
                 body = None
         found = judge_client_secret(connector, body)
         if isinstance(found, Problem):
-            return replace(standing, secret=None, secret_problem=found)
-        if found != standing.secret and standing.rejected_at is not None:
-            standing = replace(standing, reach_problem=None, rejected_at=None)  # another secret deserves another try
-        return replace(standing, secret=found, secret_problem=None)
+            return {"secret": None, "secret_problem": found}
+        known = self.standing((connector.metadata.namespace, connector.metadata.name))
+        parts: dict[str, Any] = {"secret": found, "secret_problem": None}
+        return parts if found == known.secret else parts | {"noted": None, "noted_at": None}  # another secret deserves another try
 
-    async def _look_at_server(self, connector: OAuthConnector, standing: Standing) -> Standing:
-        rejected = rejection(standing, generation=connector.metadata.generation, now=self.clock())
-        standing = standing if rejected else replace(standing, rejected_at=None)
+    async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
+        """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
+        known = self.standing((connector.metadata.namespace, connector.metadata.name)).endpoints
         try:
-            endpoints = await self._discover(connector)
+            return {"endpoints": await self._discover(connector), "metadata_problem": None, "fetch_problem": None}
         except MetadataError as error:
-            if standing.endpoints is not None:
-                return replace(standing, reach_problem=rejected)
-            return replace(standing, metadata_problem=Problem(error.reason, str(error)), reach_problem=rejected)
+            problem = Problem(error.reason, str(error))
+            return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
-            away = Problem("Unreachable", str(error))
-            if standing.endpoints is not None or connector.spec.issuer is None:
-                known = standing.endpoints or _endpoints_of_spec(connector)
-                return replace(standing, endpoints=known, reach_problem=rejected or away)
-            return replace(standing, metadata_problem=Problem("DiscoveryFailed", str(error)), reach_problem=rejected or away)
-        return replace(standing, endpoints=endpoints, metadata_problem=None, reach_problem=rejected)
+            away = {"fetch_problem": Problem("Unreachable", str(error))}
+            if connector.spec.issuer is None:
+                return away | {"endpoints": _endpoints_of_spec(connector)}
+            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
 
     async def _discover(self, connector: OAuthConnector) -> Endpoints:
         ca_bundle = _ca_bundle(connector)

@@ -20,7 +20,7 @@ from grantkeeper.controller.gathering import Gathered, Gatherer, Obstacle
 from grantkeeper.core import rendering
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import Delivery, Sealed
-from grantkeeper.errors import ClusterError, Conflict
+from grantkeeper.errors import ClusterError, Conflict, NotFound
 
 log = structlog.get_logger()
 
@@ -40,41 +40,41 @@ class Deliverer:
         """Bring a Secret to what is held; what stands in the way is remembered as an obstacle for a while."""
         if gathered.sealed is None or gathered.opened is None:
             return
-        copy = self.gatherer.registry.copies.get((gathered.grant.metadata.namespace, name))
         try:
-            sealed = await self._record(gathered.sealed, name, is_missing=copy is None)
+            await self._deliver(gathered, gathered.sealed, name)
         except Conflict:
             await self.vault.read(gathered.grant.metadata.uid)
-            return
-        try:
-            if copy is None:
-                await self._create(gathered, sealed, name)
-            else:
-                await self._replace(gathered, sealed, copy)
         except ClusterError as error:
             self._stand_off(gathered, name, Copy.UNWRITABLE, str(error))
 
-    async def _record(self, sealed: Sealed, name: str, *, is_missing: bool) -> Sealed:
-        """The sealed Secret with an id for this delivery that nothing bears yet, where a Secret is to be created."""
+    async def _deliver(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
+        namespace = gathered.grant.metadata.namespace
+        copy = self.gatherer.registry.copies.get((namespace, name)) or await self._look(namespace, name)
+        if copy is None:
+            await self._create(gathered, await self._record(sealed, name), name)
+        elif rendering.is_ours(copy, sealed.deliveries.get(name)):
+            await self._replace(gathered, sealed, copy)
+        else:
+            self._stand_off(gathered, name, Copy.FOREIGN, "")
+
+    async def _look(self, namespace: str, name: str) -> rendering.DeliveredCopy | None:
+        """What stands under the name, whatever its labels say: one that lost its label is not seen by the watch."""
+        try:
+            return rendering.read_copy(await self.cluster.get(SECRETS, namespace, name))
+        except NotFound:
+            return None
+
+    async def _record(self, sealed: Sealed, name: str) -> Sealed:
+        """The sealed Secret with an id for this delivery that nothing bears yet."""
         delivery = sealed.deliveries.get(name)
-        if not is_missing or (delivery is not None and delivery.uid is None):
+        if delivery is not None and delivery.uid is None:
             return sealed
         fresh = {**sealed.deliveries, name: Delivery(id=secrets.token_hex(16))}
         return await self.vault.put(sealed.model_copy(update={"deliveries": fresh}))
 
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
-        body = self._render(gathered, sealed, name)
         namespace = gathered.grant.metadata.namespace
-        try:
-            written = await self.cluster.create(SECRETS, namespace, body)
-        except Conflict:
-            found = await self.cluster.get(SECRETS, namespace, name)
-            if rendering.is_ours(rendering.read_copy(found), sealed.deliveries.get(name)):
-                self.gatherer.registry.note_secret(found)
-            else:
-                self._stand_off(gathered, name, Copy.FOREIGN, "")
-            return
-        self.gatherer.registry.note_secret(written)
+        self.gatherer.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
@@ -85,10 +85,16 @@ class Deliverer:
         metadata["annotations"] = {**copy.annotations, **metadata["annotations"]}
         try:
             self.gatherer.registry.note_secret(await self.cluster.replace(SECRETS, body))
-        except Conflict:
-            self.gatherer.registry.note_secret(await self.cluster.get(SECRETS, copy.namespace, copy.name))
+        except (Conflict, NotFound):
+            await self._note_anew(copy)
             return
         log.info("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
+
+    async def _note_anew(self, copy: rendering.DeliveredCopy) -> None:
+        try:
+            self.gatherer.registry.note_secret(await self.cluster.get(SECRETS, copy.namespace, copy.name))
+        except NotFound:
+            self.gatherer.registry.copies.pop((copy.namespace, copy.name), None)
 
     def _render(self, gathered: Gathered, sealed: Sealed, name: str) -> dict[str, Any]:
         assert gathered.opened is not None  # noqa: S101  # deliver() has seen it

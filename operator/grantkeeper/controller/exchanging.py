@@ -65,13 +65,18 @@ class Exchanger:
         """Present a code and keep what comes; False where it was not presented and has to be judged again."""
         if not await self.finalizers.hold(question.grant):
             return False
+        return await asyncio.shield(asyncio.ensure_future(self._exchange(question, code)))  # nothing interrupts it
+
+    async def _exchange(self, question: Question, code: SecretStr) -> bool:
         key = self.seals.prepare()
         sealed = question.sealed
         for _ in range(SEND_ATTEMPTS):
             try:
                 claimed, since = await self.presenter.claim(self._claim(question, sealed, code))
             except Conflict:
-                return False
+                if sealed is question.sealed:
+                    return False
+                break  # the code was not sent, and cannot be claimed again
             result = await self._present(question, code, since)
             if not isinstance(result, Unsent):
                 break

@@ -29,13 +29,24 @@ class Finalizers:
         """Let the grant go; False where it has just changed."""
         return await self._set(grant, tuple(name for name in grant.metadata.finalizers if name != FINALIZER))
 
+    async def reread(self, grant: UserGrant) -> None:
+        """Note a grant as it is now, after a conflict. A namesake that has taken its place is left for the watch to bring."""
+        try:
+            body = await self.cluster.get(USERGRANTS, grant.metadata.namespace, grant.metadata.name)
+        except NotFound:
+            body = None
+        if body is not None and body["metadata"]["uid"] == grant.metadata.uid:
+            self.registry.note_grant(body)
+        else:
+            self.registry.drop_grant(grant)
+
     async def _set(self, grant: UserGrant, finalizers: tuple[str, ...]) -> bool:
         metadata = grant.metadata
         patch = {"metadata": {"resourceVersion": metadata.resource_version, "finalizers": list(finalizers)}}
         try:
             body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch)
         except Conflict:
-            self.registry.note_grant(await self.cluster.get(USERGRANTS, metadata.namespace, metadata.name))
+            await self.reread(grant)
             return False
         except NotFound:
             return FINALIZER not in finalizers

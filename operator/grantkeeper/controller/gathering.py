@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -62,14 +64,16 @@ class Gatherer:
     holder: Holder
     obstacles: dict[tuple[str, str], Obstacle] = field(default_factory=dict)
     """By the grant's uid and the Secret's name."""
-    _seen: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    monotonic: Callable[[], float] = time.monotonic
+    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
         namespace = grant.metadata.namespace
         connector = self.registry.connectors.get((namespace, grant.spec.connector_ref.name))
         sealed = self.registry.sealed.get(grant.metadata.uid)
-        opened, trouble, detail = self._open(sealed, connector)
+        self._forget_obstacles(grant)
+        opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
         holding = self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
@@ -116,13 +120,27 @@ class Gatherer:
             ),
         )
 
-    def _open(self, sealed: Sealed | None, connector: OAuthConnector | None) -> tuple[OpenedTokens | None, Trouble | None, str]:
+    def _open(self, uid: str, sealed: Sealed | None, connector: OAuthConnector | None) -> tuple[OpenedTokens | None, Trouble | None, str]:
+        if uid in self.registry.unreadable:
+            return None, Trouble.UNSEALABLE, "record"
         if sealed is None or connector is None:
             return None, None, ""
         try:
             return self.seals.open_tokens(sealed, connector.spec), None, ""
         except Unsealable as error:
             return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+
+    def forget(self, uid: str) -> None:
+        """The grant is gone."""
+        self._seen.pop(uid, None)
+        for key in [key for key in self.obstacles if key[0] == uid]:
+            del self.obstacles[key]
+
+    def _forget_obstacles(self, grant: UserGrant) -> None:
+        """Obstacles to Secrets that are not asked for any more."""
+        wanted = {spec.name for spec in grant.spec.secrets}
+        for key in [key for key in self.obstacles if key[0] == grant.metadata.uid and key[1] not in wanted]:
+            del self.obstacles[key]
 
     def _hold(
         self, grant: UserGrant, connector: OAuthConnector | None, sealed: Sealed | None, opened: OpenedTokens | None
@@ -175,16 +193,16 @@ class Gatherer:
         )
 
     def _respect(self, uid: str, claim: Claim | None, now: datetime) -> datetime | None:
-        """Until when a claim keeps us away: not at all when it is ours, or an earlier life's of this very Pod."""
-        if claim is None or claim.holder == self.holder or claim.holder.is_earlier_life_of(self.holder):
+        """Until when a claim keeps us away: not at all when it says itself that it is over, is ours, or an earlier life's of this Pod."""
+        if claim is None or claim.lost or claim.holder == self.holder or claim.holder.is_earlier_life_of(self.holder):
             self._seen.pop(uid, None)
             return None
-        attempt, since = self._seen.get(uid, ("", now))
+        attempt, since = self._seen.get(uid, ("", 0.0))
         if attempt != claim.attempt:
-            since = now
-        self._seen[uid] = (claim.attempt, since)
-        until = since + CLAIM_RESPECTED_FOR
-        return until if now < until else None
+            since = self.monotonic()
+            self._seen[uid] = (claim.attempt, since)
+        left = CLAIM_RESPECTED_FOR - timedelta(seconds=self.monotonic() - since)
+        return now + left if left > timedelta(0) else None
 
     def _secrets(self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> tuple[SecretFacts, ...]:
         return tuple(self._compare(grant, spec.name, sealed, opened, now) for spec in grant.spec.secrets)

@@ -12,6 +12,7 @@ import structlog
 from grantkeeper.adapters.cluster import USERGRANTS, Cluster
 from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.delivering import Deliverer
+from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered, Gatherer
 from grantkeeper.controller.redeeming import Redeemer
 from grantkeeper.controller.refreshing import Refresher
@@ -21,7 +22,7 @@ from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.planning import Act, Plan, Step, must_ask, plan
 from grantkeeper.core.reporting import describe_grant, patch_status
-from grantkeeper.errors import Conflict, NotFound
+from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.resources import UserGrant
 
 log = structlog.get_logger()
@@ -30,7 +31,7 @@ TRIES_A_PASS = 2
 """A step that met a newer version is taken once more at once; one that is still wanted then waits."""
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
-LOOK_AGAIN = timedelta(seconds=10)
+LOOK_AGAIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Keeper:
     refresher: Refresher
     deliverer: Deliverer
     releaser: Releaser
+    finalizers: Finalizers
     announcer: Announcer
     external_url: str
     clock: Callable[[], datetime]
@@ -59,7 +61,11 @@ class Keeper:
             if step is None or taken.total() >= STEPS_A_PASS:
                 return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()
             taken[step] += 1
-            await self._take(step, gathered)
+            try:
+                await self._take(step, gathered)
+            except GrantkeeperError as error:
+                log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
+                taken[step] = TRIES_A_PASS
         return None
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
@@ -95,7 +101,7 @@ class Keeper:
         try:
             body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch, subresource="status")
         except Conflict:
-            self.registry.note_grant(await self.cluster.get(USERGRANTS, metadata.namespace, metadata.name))
+            await self.finalizers.reread(grant)
             return False
         except NotFound:
             return True

@@ -6,7 +6,6 @@ answer's tokens are stored before anybody is told of them.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -18,10 +17,10 @@ from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
 from grantkeeper.core.records import Holder, Sealed
 from grantkeeper.core.standing import Problem
-from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderUnsent
+from grantkeeper.errors import AnswerLost, Conflict, ProviderDistrusted, ProviderUnsent, Unreachable
 
 SEND_BY = timedelta(seconds=5)
 """From the claim to the first byte; later, the claim may be somebody else's in good faith."""
@@ -47,6 +46,7 @@ class Presenter:
     connectors: Connectors
     holder: Holder
     clock: Callable[[], datetime]
+    is_draining: Callable[[], bool]
 
     def new_attempt(self) -> str:
         """A name for one attempt, by which its write is known again."""
@@ -55,20 +55,24 @@ class Presenter:
     async def claim(self, sealed: Sealed) -> tuple[Sealed, float]:
         """Store the claim that `sealed` carries; with the moment from which on the first byte is awaited, by the monotonic clock.
 
-        Conflict where somebody wrote first: nothing has been presented then.
+        Conflict where somebody wrote first, or the process is ending: nothing has been presented then.
         """
+        if self.is_draining():
+            raise Conflict("the process is ending: nothing new is presented")
         before = time.monotonic()
-        return await self.vault.put(sealed), before
+        try:
+            return await self.vault.put(sealed), before
+        except Unreachable:
+            # It may be stored all the same. Left alone, a claim that was never presented would count as if it had been.
+            found = await self.vault.read(sealed.uid)
+            if found is None or found.claim != sealed.claim:
+                raise
+            return found, before
 
     async def present(
         self, request: Request, *, since: float, connector: Name, ca_bundle: bytes | None, read: Callable[[Answer], Outcome]
     ) -> Result:
-        """Send once, and read what comes. Not interrupted by anything but the end of the process."""
-        return await asyncio.shield(asyncio.ensure_future(self._present(request, since, connector, ca_bundle, read)))
-
-    async def _present(
-        self, request: Request, since: float, connector: Name, ca_bundle: bytes | None, read: Callable[[Answer], Outcome]
-    ) -> Result:
+        """Send once, and read what comes."""
         left = SEND_BY - timedelta(seconds=time.monotonic() - since)
         if left <= timedelta(0):
             return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
@@ -86,8 +90,8 @@ class Presenter:
 
     def _note(self, connector: Name, outcome: Outcome) -> None:
         match outcome:
-            case Rejected():
-                self.connectors.note_rejection(
+            case Rejected() if outcome.reason in CLIENT_WORDS:
+                self.connectors.note_problem(
                     connector,
                     Problem(
                         "ClientRejected",
@@ -97,5 +101,5 @@ class Presenter:
                 )
             case Granted() | Dead():
                 self.connectors.note_problem(connector, None)
-            case Transient() | Lost():
+            case _:
                 pass

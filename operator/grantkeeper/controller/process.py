@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -86,6 +85,8 @@ class Controller:
 
     registry: Registry
     agenda: Agenda
+    looks: Agenda
+    """The agenda of connectors; theirs is a server that may not answer, and no grant shall wait for that."""
     keys: KeyringSecret
     connectors: Connectors
     keeper: Keeper
@@ -99,7 +100,8 @@ class Controller:
         """Read the keyring and who this cluster is, and put the parts together."""
         await _wait_for_kinds(cluster)
         registry = Registry(settings.namespace)
-        agenda = Agenda(clock)
+        agenda = Agenda(clock, group_of=registry.connector_of)
+        looks = Agenda(clock)
         vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
         keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
         await keys.reload()
@@ -118,10 +120,10 @@ class Controller:
             settings.external_url,
             clock,
             changed=wake_users,
-            look=lambda name: agenda.wake((CONNECTOR, "/".join(name))),
+            look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         )
         gatherer = Gatherer(registry, connectors, seals, holder)
-        presenter = Presenter(vault, provider, connectors, holder, clock)
+        presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining)
         announcer = Announcer(cluster, clock, settings.pod_name)
         finalizers = Finalizers(cluster, registry)
         revoker = Revoker(provider, clock)
@@ -134,11 +136,12 @@ class Controller:
             Refresher(presenter, seals),
             Deliverer(cluster, vault, gatherer, clock),
             Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, announcer),
+            finalizers,
             announcer,
             settings.external_url,
             clock,
         )
-        return cls(registry, agenda, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock))
+        return cls(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock))
 
     async def work(self, login: Login) -> None:
         """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
@@ -150,25 +153,32 @@ class Controller:
         watcher = Watcher(login, self.take_in, self._ended.set)
         watcher.start()
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
-        chores = [asyncio.create_task(self.agenda.run(self.keep)), asyncio.create_task(self._sweep_again())]
+        chores = [asyncio.create_task(work) for work in (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again())]
+        for chore in chores:
+            chore.add_done_callback(lambda _: self._ended.set())  # none of them ends by itself; without one, nothing is kept
         await self._ended.wait()
         log.info("ending: what is in flight is finished")
-        await self.agenda.drain()
+        await asyncio.gather(self.agenda.drain(), self.looks.drain())
         for chore in chores:
             chore.cancel()
         watcher.stop()
         log.info("ended")
 
     def take_in(self, plural: str, event: str | None, body: dict[str, Any]) -> None:
-        """Note what a watch brought, and wake whom it concerns."""
-        gone = event == "DELETED"
+        """Note what a watch brought, and wake whom it concerns. An object that nobody can read must not stop the others."""
+        try:
+            self._take_in(plural, body, gone=event == "DELETED")
+        except Exception as error:  # noqa: BLE001  # its text could repeat what is in the object
+            log.error("an object cannot be read", resource=plural, name=body["metadata"].get("name"), error=type(error).__name__)  # noqa: TRY400
+
+    def _take_in(self, plural: str, body: dict[str, Any], *, gone: bool) -> None:
         match plural:
             case "usergrants":
                 if (grant := self.registry.note_grant(body, gone=gone)) is not None:
                     self.agenda.wake((ORPHAN if gone else GRANT, grant.metadata.uid))
             case "oauthconnectors":
                 if (connector := self.registry.note_connector(body, gone=gone)) is not None:
-                    self.agenda.wake((CONNECTOR, f"{connector.metadata.namespace}/{connector.metadata.name}"))
+                    self.looks.wake((CONNECTOR, f"{connector.metadata.namespace}/{connector.metadata.name}"))
             case _:
                 for uid in self.registry.note_secret(body, gone=gone):
                     self.agenda.wake((GRANT, uid))
@@ -183,12 +193,13 @@ class Controller:
                 namespace, _, name = key.partition("/")
                 return await self.connectors.keep((namespace, name))
             case _:
+                self.keeper.gatherer.forget(key)
                 await self.sweeper.clear_orphan(key)
                 return None
 
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
-            self.agenda.wake((CONNECTOR, f"{namespace}/{name}"))
+            self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
         for uid in self.registry.grants:
             self.agenda.wake((GRANT, uid))
 
@@ -197,11 +208,9 @@ class Controller:
             await asyncio.sleep(SWEEP_EVERY.total_seconds())
             try:
                 await self.sweeper.sweep()
+                await self._follow_keyring()
             except ClusterError as error:
                 log.warning("a sweep failed; the next one follows", error=str(error))
-                continue
-            with suppress(ClusterError):
-                await self._follow_keyring()
             self._wake_everything()
 
     async def _follow_keyring(self) -> None:

@@ -41,7 +41,7 @@ class Redeemer:
         requests = self.seals.open_requests(sealed, connector.spec)
         request = find(requests, answer.request)
         try:
-            client, ca_bundle = await self.presenter.connectors.client(name)
+            remembered = await self.presenter.connectors.client(name)
         except ConnectorUnready:
             return
         judgement = judge_answer(
@@ -49,7 +49,7 @@ class Redeemer:
             request,
             connector=connector.metadata.name,
             redirect_uri=self.presenter.connectors.redirect_uri(name),
-            endpoints=client.endpoints,
+            endpoints=remembered.client.endpoints,
             now=self.presenter.clock(),
         )
         match judgement:
@@ -60,7 +60,7 @@ class Redeemer:
                 is_done = await self._refuse(grant, connector, sealed, requests, request, judgement.reason)
             case Redeem():
                 assert request is not None  # noqa: S101  # an answer without a request is junk
-                question = Question(grant, connector, client, ca_bundle, sealed, requests, request)
+                question = Question(grant, connector, remembered.client, remembered.ca_bundle, sealed, requests, request)
                 is_done = await self.exchanger.exchange(question, judgement.code)
         if is_done:
             # At once, for the watch tells it later: what counts against a request counts once.

@@ -6,12 +6,13 @@ and never a third time, whatever happens to this process in between.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
-from grantkeeper.controller.committing import commit
+from grantkeeper.controller.committing import commit, set_aside
 from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
 from grantkeeper.controller.presenting import Presenter, Result, Unsent
@@ -48,11 +49,11 @@ class Refresher:
             return  # somebody wrote meanwhile: the next pass sees what
         name = (grant.metadata.namespace, connector.metadata.name)
         try:
-            client, ca_bundle = await self.presenter.connectors.client(name)
+            remembered = await self.presenter.connectors.client(name)
         except ConnectorUnready:
             return
         key = self.seals.prepare()
-        request = refresh_request(client, refresh_token=held.tokens.refresh_token)
+        request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         claim = self._claim(sealed, held)
         try:
             deliveries = rendering.bind(sealed.deliveries, self.presenter.connectors.registry.copies_for(grant))
@@ -72,8 +73,11 @@ class Refresher:
                 separator=connector.spec.scope_separator.character,
             )
 
-        result = await self.presenter.present(request, since=since, connector=name, ca_bundle=ca_bundle, read=read)
-        await self._settle(result, gathered, claimed, held, key)
+        async def present() -> None:
+            result = await self.presenter.present(request, since=since, connector=name, ca_bundle=remembered.ca_bundle, read=read)
+            await self._settle(result, gathered, claimed, held, key)
+
+        await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
     def _claim(self, sealed: Sealed, held: OpenedTokens) -> Claim:
         tokens, earlier, now = held.tokens, sealed.claim, self.presenter.clock()
@@ -98,7 +102,8 @@ class Refresher:
                 await self._store(result.tokens, grant, connector, claimed, held, key)
                 line.info("refreshed", generation=held.generation + 1)
             case Dead():
-                stored = await self._note(claimed, grant, "ReauthorizationRequired")
+                exhausted = claimed.claim if claimed.claim.presentations >= MAX_PRESENTATIONS else None
+                stored = await self._note(claimed, grant, "ReauthorizationRequired", keeping=exhausted)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
                 await self._note(claimed, grant, "ClientRejected", keeping=_uncounted(claimed.claim))
@@ -128,7 +133,7 @@ class Refresher:
             return sealed.model_copy(update={"tokenset": text, "claim": None, "outcome": outcome, "meta": meta})
 
         if await commit(self.presenter.vault, claimed, change) is None:
-            name = await self.presenter.vault.set_aside(claimed, text)
+            name = await set_aside(self.presenter.vault, claimed, text)
             log.error("a refreshed set lost its claim and is kept aside", grant=f"{claimed.namespace}/{claimed.name}", secret=name)
 
     async def _note(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
 from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Sealed, read_sealed
@@ -35,6 +34,8 @@ class Registry:
     connectors: dict[Name, OAuthConnector] = field(default_factory=dict)
     sealed: dict[str, Sealed] = field(default_factory=dict)
     """By the grant's uid."""
+    unreadable: set[str] = field(default_factory=set)
+    """Uids of grants whose sealed Secret cannot be read; it is left as it is."""
     answers: dict[Name, dict[str, ConsentAnswer]] = field(default_factory=lambda: defaultdict(dict))
     """By the grant, then by the Secret's name."""
     copies: dict[Name, DeliveredCopy] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Registry:
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         connector = (grant.metadata.namespace, grant.spec.connector_ref.name)
         if gone:
-            self._drop_grant(grant)
+            self.drop_grant(grant)
             return grant
         if not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
             return None
@@ -87,6 +88,11 @@ class Registry:
         uid = self._uids.get((namespace, name))
         return self.grants.get(uid) if uid is not None else None
 
+    def connector_of(self, subject: tuple[str, str]) -> Name:
+        """The connector of a subject that is a grant; the subject itself otherwise, as a group of its own."""
+        grant = self.grants.get(subject[1])
+        return (grant.metadata.namespace, grant.spec.connector_ref.name) if grant is not None else subject
+
     def grants_of(self, connector: Name) -> Iterable[UserGrant]:
         """The grants that refer to this connector."""
         return [self.grants[uid] for uid in self._users.get(connector, ()) if uid in self.grants]
@@ -121,8 +127,8 @@ class Registry:
         for kind, key in known - present.take_stock():
             namespace, _, name = key.partition("/")
             match kind:
-                case "grant":
-                    self._drop_grant(self.grants[key])
+                case "grant" if key in self.grants:
+                    self.drop_grant(self.grants[key])
                 case "connector":
                     self.connectors.pop((namespace, name), None)
                 case "sealed":
@@ -130,7 +136,8 @@ class Registry:
                 case _:
                     self.copies.pop((namespace, name), None)
 
-    def _drop_grant(self, grant: UserGrant) -> None:
+    def drop_grant(self, grant: UserGrant) -> None:
+        """Forget a grant that is gone."""
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         self.grants.pop(uid, None)
         self._users[grant.metadata.namespace, grant.spec.connector_ref.name].discard(uid)
@@ -140,9 +147,11 @@ class Registry:
     def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
         try:
             sealed = read_sealed(body)
-        except (ValueError, ValidationError, KeyError):
-            log.warning("a sealed Secret cannot be read; it is left as it is", secret=body["metadata"]["name"])
-            return set()
+        except (ValueError, KeyError):
+            uid = str(body["metadata"]["name"]).removeprefix("grant-")
+            self.unreadable.discard(uid) if gone else self.unreadable.add(uid)
+            return {uid}
+        self.unreadable.discard(sealed.uid)
         known = self.sealed.get(sealed.uid)
         if gone:
             if known is not None and not _is_older(sealed.resource_version, known.resource_version):

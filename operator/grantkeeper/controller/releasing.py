@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -19,7 +20,7 @@ from grantkeeper.core import rendering
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.sparing import Sibling, may_revoke
 from grantkeeper.core.tokens import TokenSet
-from grantkeeper.errors import Conflict, NotFound, Unsealable
+from grantkeeper.errors import ClusterError, Conflict, Unsealable
 from grantkeeper.resources import FINALIZER, RevocationPolicy, UserGrant
 
 log = structlog.get_logger()
@@ -44,11 +45,15 @@ class Releaser:
         if FINALIZER not in grant.metadata.finalizers:
             return
         name = (grant.metadata.namespace, grant.spec.connector_ref.name)
+        try:
+            sealed = await self.vault.read(grant.metadata.uid)
+        except Unsealable:
+            sealed = None
+            log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
-        tokens = self._open(gathered.sealed, remembered)
-        sentence = await self._revoke(gathered, tokens, remembered)
-        await self._withdraw(gathered)
-        sealed = await self.vault.read(grant.metadata.uid)
+        tokens = self._open(sealed, remembered)
+        sentence = await self._revoke(grant, sealed, tokens, remembered)
+        await self._withdraw(grant, sealed)
         if sealed is not None and (sealed.tokenset is None or tokens is not None):
             try:
                 await self.vault.remove(sealed)
@@ -57,15 +62,14 @@ class Releaser:
         if await self.finalizers.release(grant) and sentence:
             log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=sentence)
 
-    async def _revoke(self, gathered: Gathered, tokens: TokenSet | None, remembered: Remembered | None) -> str | None:
+    async def _revoke(self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None) -> str | None:
         """What became of the tokens at the server, as a sentence; None where none were held."""
-        grant = gathered.grant
-        if gathered.sealed is None or gathered.sealed.tokenset is None:
+        if sealed is None or sealed.tokenset is None:
             return None
         revoked = False
         if tokens is None or remembered is None:
             sentence = (
-                f"The tokens were not revoked: they do not open any more. They are kept in Secret {gathered.sealed.secret_name} of the "
+                f"The tokens were not revoked: they do not open any more. They are kept in Secret {sealed.secret_name} of the "
                 "operator's namespace; revoke the access at the authorization server."
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
@@ -100,17 +104,15 @@ class Releaser:
             siblings.append(Sibling(account=_account(tokens) if tokens is not None else None))
         return siblings
 
-    async def _withdraw(self, gathered: Gathered) -> None:
-        """Delete the delivered Secrets that are ours; the garbage collector would, but later."""
-        namespace = gathered.grant.metadata.namespace
-        for name, delivery in (gathered.sealed.deliveries if gathered.sealed else {}).items():
+    async def _withdraw(self, grant: UserGrant, sealed: Sealed | None) -> None:
+        """Delete the delivered Secrets that are ours; where that is refused, the garbage collector follows."""
+        namespace = grant.metadata.namespace
+        for name, delivery in (sealed.deliveries if sealed else {}).items():
             copy = self.registry.copies.get((namespace, name))
             if copy is None or not rendering.is_ours(copy, delivery):
                 continue
-            try:
+            with suppress(ClusterError):
                 await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
-            except NotFound:
-                continue
 
 
 def _account(tokens: TokenSet) -> str | None:

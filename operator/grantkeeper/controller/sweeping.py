@@ -39,12 +39,9 @@ class Sweeper:
         grants = await self.cluster.list(USERGRANTS)
         listed = Registry(self.registry.operator_namespace)
         for registry in (self.registry, listed):
-            for body in secrets:
-                registry.note_secret(body)
-            for body in connectors:
-                registry.note_connector(body)
-            for body in grants:
-                registry.note_grant(body)
+            _note_each(registry.note_secret, secrets)
+            _note_each(registry.note_connector, connectors)
+            _note_each(registry.note_grant, grants)
         self.registry.forget(known, listed)
         await self._clear_orphans()
         await self._clear_answers([body for body in secrets if body.get("type") == ANSWER_TYPE])
@@ -77,3 +74,13 @@ class Sweeper:
             if self.clock() - from_text(metadata["creationTimestamp"]) > ANSWERS_LIVE:
                 log.warning("an answer that nobody redeemed is cleared away", secret=metadata["name"])
                 await self.vault.remove_answer(metadata["name"], metadata["uid"])
+
+
+def _note_each(note: Callable[[dict[str, Any]], object], bodies: list[dict[str, Any]]) -> None:
+    """Note objects one by one; one that nobody can read must not stop the others."""
+    for body in bodies:
+        try:
+            note(body)
+        except Exception as error:  # noqa: BLE001  # its text could repeat what is in the object
+            metadata = body["metadata"]
+            log.error("an object cannot be read", name=f"{metadata.get('namespace')}/{metadata.get('name')}", error=type(error).__name__)  # noqa: TRY400

@@ -31,6 +31,11 @@ REJECTED_WORDS = frozenset({
 })  # fmt: skip
 """The client or the server is misconfigured; what was presented was not looked at."""
 
+CLIENT_WORDS = frozenset({
+    "invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id",
+})  # fmt: skip
+"""Of these, the ones that say that no grant of this client can fare better."""
+
 TRANSIENT_WORDS = frozenset({
     "temporarily_unavailable", "slow_down",  # RFC 6749 section 4.1.2.1, RFC 8628 section 3.5
     "too_many_requests", "rate_limit_exceeded", "ratelimited",

@@ -80,11 +80,14 @@ def authorized(facts: Facts) -> Verdict:
         return true("Authorized", "Consented")
     if facts.refusal is not None:
         return false("Authorized", facts.refusal, REFUSALS[facts.refusal])
+    if facts.connector.exists and facts.connector.lacks:
+        return pending("Authorized", "No one is asked for scopes that the connector does not offer.")
     if not facts.connector.ready and not facts.has_open_request:
         return pending("Authorized", "No one can be asked before the connector is ready: see its own status.")
     return false("Authorized", "AwaitingConsent", "The person has been asked and has not answered yet; the link is in status.consentURL.")
 
 
+NOTHING_HELD = "There is no token that could be used."
 REFUSALS = {
     "ConsentDenied": "The person, or the authorization server, said no; status.consentURL asks once more.",
     "ExchangeFailed": "The consent could not be exchanged for tokens; status.consentURL asks once more.",
@@ -95,7 +98,7 @@ def fresh(facts: Facts) -> Verdict:
     """The access token has not expired."""
     holding = facts.holding
     if holding is None:
-        return pending("Fresh", "There is no token yet.")
+        return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
     if holding.expires_at is None:
         return true("Fresh", "NeverExpires")
@@ -114,7 +117,7 @@ def fresh(facts: Facts) -> Verdict:
 def delivered(facts: Facts) -> Verdict:
     """Consumers have it."""
     if facts.holding is None:
-        return pending("Delivered", "There is no token yet.")
+        return pending("Delivered", NOTHING_HELD)
     for secret in facts.secrets:
         if secret.copy is Copy.FOREIGN:
             return false(
@@ -182,7 +185,8 @@ def _is_spent(facts: Facts) -> bool:
 
 
 def _may_refresh(facts: Facts) -> bool:
-    return facts.holding is not None and facts.holding.is_refreshable and not facts.is_dead and facts.connector.endpoints_known
+    may = facts.holding is not None and facts.holding.is_refreshable and not facts.is_dead and not facts.has_dangling_code
+    return may and facts.connector.endpoints_known
 
 
 def refresh_at(facts: Facts) -> datetime | None:

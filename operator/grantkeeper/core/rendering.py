@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ RELOADER_ANNOTATION = "reloader.stakater.com/ignore"
 DELIVERY_ANNOTATION = f"{GROUP}/delivery"
 GENERATION_ANNOTATION = f"{GROUP}/generation"
 EXPIRES_AT_ANNOTATION = f"{GROUP}/expires-at"
+_IS_GENERATION = re.compile("[0-9]{1,18}")  # anybody may write anything there, in any digits and at any length
 OUR_LABELS = frozenset({KIND_LABEL, MANAGED_BY_LABEL})
 OUR_ANNOTATIONS = frozenset({DELIVERY_ANNOTATION, GENERATION_ANNOTATION, EXPIRES_AT_ANNOTATION, RELOADER_ANNOTATION})
 
@@ -102,7 +104,7 @@ def read_copy(secret: dict[str, Any]) -> DeliveredCopy:
         resource_version=metadata["resourceVersion"],
         owner=owners[0] if owners else None,
         delivery=annotations.get(DELIVERY_ANNOTATION),
-        generation=int(generation) if generation.isdecimal() else 0,
+        generation=int(generation) if _IS_GENERATION.fullmatch(generation) else 0,
         digest=digest(secret),
         labels={key: value for key, value in (metadata.get("labels") or {}).items() if key not in OUR_LABELS},
         annotations={key: value for key, value in annotations.items() if key not in OUR_ANNOTATIONS},

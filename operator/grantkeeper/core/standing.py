@@ -19,6 +19,8 @@ CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
 REJECTED_FOR = timedelta(minutes=10)
 """How long a rejected client is not used to ask people; then it may be tried again, in case the server has been corrected."""
+UNREACHABLE_FOR = timedelta(minutes=1)
+"""How long a token endpoint that could not be reached counts as away, where the metadata can be had all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,24 @@ class Problem:
 class Standing:
     """What is known of one connector, held in memory between looks."""
 
+    uid: str = ""
+    """The connector's own; one that bears its name later starts from nothing."""
+    generation: int = 0
     endpoints: Endpoints | None = None
     metadata_problem: Problem | None = None
     secret: SecretStr | None = None
     secret_problem: Problem | None = None
-    reach_problem: Problem | None = None
-    generation: int = 0
-    """The generation of the spec that this was found for."""
-    rejected_at: datetime | None = None
-    """When the server last rejected the client."""
+    fetch_problem: Problem | None = None
+    """Why the server could not be looked at."""
+    noted: Problem | None = None
+    """What token requests have shown, while it counts."""
+    noted_at: datetime | None = None
     is_judged: bool = False
+
+    @property
+    def reach_problem(self) -> Problem | None:
+        """Why the server is not of use now."""
+        return self.noted or self.fetch_problem
 
     @property
     def is_ready(self) -> bool:
@@ -50,16 +60,19 @@ class Standing:
         return self.is_judged and self.endpoints is not None and not (self.metadata_problem or self.secret_problem or self.reach_problem)
 
 
-def reject(standing: Standing, problem: Problem, now: datetime) -> Standing:
-    """The server has rejected the client."""
-    return replace(standing, reach_problem=problem, rejected_at=now)
+def note(standing: Standing, problem: Problem | None, now: datetime) -> Standing:
+    """What a token request has shown of the server or the client: a problem, or that there is none."""
+    return replace(standing, noted=problem, noted_at=now if problem else None, fetch_problem=standing.fetch_problem if problem else None)
 
 
-def rejection(standing: Standing, *, generation: int, now: datetime) -> Problem | None:
-    """A rejection that still counts: of the spec as it is, and not too long ago."""
-    if standing.rejected_at is None or standing.generation != generation or now - standing.rejected_at >= REJECTED_FOR:
-        return None
-    return standing.reach_problem
+def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
+    """Forget what was noted of another spec, or too long ago: only trying again can show whether it still holds."""
+    if standing.noted is None or standing.noted_at is None:
+        return standing
+    counts_for = REJECTED_FOR if standing.noted.reason == "ClientRejected" else UNREACHABLE_FOR
+    if standing.generation == generation and now - standing.noted_at < counts_for:
+        return standing
+    return replace(standing, noted=None, noted_at=None)
 
 
 def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
