@@ -116,4 +116,5 @@ class Keeper:
         if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
             return
         message = ready.message or "A fresh access token is delivered."
-        await self.announcer.announce(grant, ready.reason, message, is_warning=ready.truth is Truth.FALSE)
+        is_warning = ready.truth is Truth.FALSE and ready.reason != "AwaitingConsent"  # that nobody has answered yet is no fault
+        await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)
