@@ -27,7 +27,7 @@ test: check ## All tests, those on the real Kubernetes and the real authorizatio
 	@$(BIN)/pytest
 
 test-fast: setup ## The inner loop: the tests that need neither cluster nor browser
-	@$(BIN)/pytest -q -n 2 -m "not cluster and not browser"
+	@BRIEF=1 $(BIN)/pytest -q -n 4 -m "not cluster and not browser"
 
 check: setup ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check

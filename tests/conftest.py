@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cluster.stage import Stage
 from parts.authserver import AuthServer
 from parts.controlplane import ControlPlane
 from parts.launcher import Installation
+
+settings.register_profile("whole", deadline=None)
+settings.register_profile("brief", deadline=None, max_examples=15)
+settings.load_profile("brief" if "BRIEF" in os.environ else "whole")
 
 
 @pytest.fixture(scope="session")

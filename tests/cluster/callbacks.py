@@ -131,11 +131,11 @@ def codes(stage: Stage) -> list[tuple[str, str | None]]:
 
 
 def wait_judged(stage: Stage, *names: str) -> None:
-    """Return when the controller has dealt with these answers, or with all that there are."""
+    """Return when the controller has dealt with these answers, or with all to grants of this namespace."""
     path = f"/api/v1/namespaces/{stage.installation.namespace}/secrets?labelSelector=grantkeeper.dev%2Fkind%3Danswer"
 
     def are_gone() -> bool:
-        waiting = {item["metadata"]["name"] for item in stage.get(path)["items"]}
-        return not (waiting & set(names) if names else waiting)
+        waiting = [item for item in stage.get(path)["items"] if base64.b64decode(item["data"]["namespace"]).decode() == stage.namespace]
+        return not [item for item in waiting if not names or item["metadata"]["name"] in names]
 
     wait_for(are_gone, "the controller to judge an answer", within=15)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import secrets
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
-from cluster.stage import API, Stage, condition, sha256, status
+import httpx
+
+from cluster.stage import Stage, condition, status
 
 
 def test_a_consent_becomes_a_delivered_token(stage: Stage) -> None:
@@ -179,6 +186,22 @@ def test_retain_revokes_nothing(stage: Stage) -> None:
     assert stage.auth_server.introspect(token)["active"]
 
 
+def test_a_second_key_seals_from_the_moment_it_is_active_and_the_first_still_opens(stage: Stage) -> None:
+    grant = stage.make_ready(lifetime=8)
+    sealed_before = _kid(stage)
+    path = f"/api/v1/namespaces/{stage.installation.namespace}/secrets/grantkeeper-keyring"
+    new_key = base64.b64encode(base64.b64encode(secrets.token_bytes(32))).decode()
+    active = base64.b64encode(b"key-2").decode()
+    with stage.control_plane.client() as client:
+        merged = {"data": {"key-2": new_key, "active": active}}
+        client.patch(path, json=merged, headers={"Content-Type": "application/merge-patch+json"}).raise_for_status()
+    stage.wait_refreshed("alice", status(grant)["tokenGeneration"])
+    generation = status(stage.wait_ready())["tokenGeneration"]
+    if _kid(stage) == sealed_before:  # that refresh may have been under way already
+        stage.wait_refreshed("alice", generation)
+    assert _kid(stage) != sealed_before
+
+
 def test_a_restart_with_ten_grants_writes_nothing(stage: Stage) -> None:
     stage.add_connector(lifetime=3600)
     for number in range(10):
@@ -203,14 +226,16 @@ def test_a_restart_with_ten_grants_writes_nothing(stage: Stage) -> None:
     assert [call for call in calls if call.is_write and call.resource != "leases"] == []
 
 
-def _wait_delivered(stage: Stage, holds: object) -> bool:
+def _kid(stage: Stage) -> str:
+    return str(json.loads(base64.b64decode(stage.sealed()["data"]["meta"]))["kid"])
+
+
+def _wait_delivered(stage: Stage, holds: Callable[[dict[str, str]], bool]) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        try:
-            if callable(holds) and holds(stage.delivered()):
+        with suppress(httpx.HTTPStatusError):  # it may be away for a moment
+            if holds(stage.delivered()):
                 return True
-        except Exception:  # noqa: BLE001, S110  # it may be away for a moment
-            pass
         time.sleep(0.05)
     return False
 
@@ -223,6 +248,3 @@ def _wait_gone(stage: Stage, path: str) -> None:
                 return
             time.sleep(0.1)
     raise AssertionError(f"{path} is still there")
-
-
-__all__ = ["API", "sha256"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -78,7 +78,7 @@ def test_killed_while_a_code_is_redeemed_presents_it_once(stage: Stage) -> None:
     first = stage.link()
     stage.auth_server.hold()
     try:
-        person = threading.Thread(target=_consent_in_vain, args=(stage,))
+        person = threading.Thread(target=stage.consent)
         person.start()
         _wait(lambda: stage.auth_server.held() > 0, 20)
         stage.installation.controller.kill()
@@ -105,10 +105,6 @@ def _kill_after_first_byte(stage: Stage) -> None:
     assert len(stage.presented()) == 1
 
 
-def _consent_in_vain(stage: Stage) -> None:
-    stage.consent()
-
-
 def _wait_due(stage: Stage) -> None:
     """Return shortly before the next refresh is due, so that nothing else of the server is disturbed."""
     due = datetime.fromisoformat(status(stage.wait_ready())["nextRefreshTime"])
@@ -119,9 +115,9 @@ def _wait_claimed(stage: Stage) -> None:
     _wait(lambda: stage.claim() is not None, 20)
 
 
-def _wait(holds: object, within: float) -> None:
+def _wait(holds: Callable[[], bool], within: float) -> None:
     deadline = time.monotonic() + within
-    while not (callable(holds) and holds()):
+    while not holds():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.05)
 

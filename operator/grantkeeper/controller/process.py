@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
-from grantkeeper.adapters.keys import KeyringSecret
+from grantkeeper.adapters.keys import KEYRING_TYPE, KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
@@ -46,7 +46,7 @@ from grantkeeper.settings import ControllerSettings
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(minutes=5)
-GRANT, CONNECTOR, ORPHAN = "grant", "connector", "orphan"
+GRANT, CONNECTOR, ORPHAN, KEYRING = "grant", "connector", "orphan", "keyring"
 
 
 def run(settings: ControllerSettings) -> None:
@@ -179,6 +179,8 @@ class Controller:
             case "oauthconnectors":
                 if (connector := self.registry.note_connector(body, gone=gone)) is not None:
                     self.looks.wake((CONNECTOR, f"{connector.metadata.namespace}/{connector.metadata.name}"))
+            case _ if body.get("type") == KEYRING_TYPE:
+                self.looks.wake((KEYRING, ""))
             case _:
                 for uid in self.registry.note_secret(body, gone=gone):
                     self.agenda.wake((GRANT, uid))
@@ -192,6 +194,9 @@ class Controller:
             case "connector":
                 namespace, _, name = key.partition("/")
                 return await self.connectors.keep((namespace, name))
+            case "keyring":
+                await self._follow_keyring()
+                return None
             case _:
                 self.keeper.gatherer.forget(key)
                 await self.sweeper.clear_orphan(key)
@@ -214,7 +219,11 @@ class Controller:
             self._wake_everything()
 
     async def _follow_keyring(self) -> None:
+        before = self.keys.keyring
         try:
             await self.keys.reload()
         except KeyringError as error:
             log.error("the keyring cannot be used as it is now; the one read before stays in use", error=str(error))  # noqa: TRY400
+        if self.keys.keyring != before:
+            for uid in self.registry.grants:
+                self.agenda.wake((GRANT, uid))
