@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from grantkeeper.adapters.provider import CONNECT_BY, Provider
 from grantkeeper.core.messages import Answer, Request
+from grantkeeper.errors import ProviderUnsent
 
 ISSUER = "https://login.example.com"
 METADATA = {
     "issuer": ISSUER,
     "authorization_endpoint": f"{ISSUER}/authorize",
     "token_endpoint": f"{ISSUER}/token",
+    "revocation_endpoint": f"{ISSUER}/revoke",
     "authorization_response_iss_parameter_supported": True,
 }
 TOKENS = {"access_token": "an-access-token", "refresh_token": "a-refresh-token", "token_type": "Bearer", "expires_in": 3600}
 
 
 class MemoryProvider(Provider):
-    """Answers every token request with `answer`, and keeps the forms that it was sent."""
+    """Answers token requests with what is in `next`, then always with `answer`, and keeps the forms that it was sent."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.revoked: list[str] = []
         self.answer: dict[str, Any] = TOKENS
+        self.next: list[Answer | Exception] = []
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What happens while a token request is on its way."""
+        self.metadata: dict[str, dict[str, Any]] = {ISSUER: METADATA}
+        """By issuer; every other address shows a page for people."""
 
     async def send(
         self,
@@ -35,16 +44,29 @@ class MemoryProvider(Provider):
         connect_by: timedelta = CONNECT_BY,  # noqa: ARG002
     ) -> Answer:
         """Take a request."""
-        self.sent.append(request.form.get_secret_value())
-        return _answer(self.answer)
+        if request.url.endswith("/revoke"):
+            self.revoked.append(request.form.get_secret_value())
+            return answer({})
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        result = self.next.pop(0) if self.next else answer(self.answer)
+        if not isinstance(result, ProviderUnsent):
+            self.sent.append(request.form.get_secret_value())
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> Answer:  # noqa: ARG002, ASYNC109
-        """The server's metadata, at every address."""
-        return _answer(METADATA)
+        """The metadata of the server that an address belongs to."""
+        for issuer, document in self.metadata.items():
+            if url.startswith(f"{issuer}/"):
+                return answer(document)
+        return Answer(status=200, content_type="text/html", retry_after=None, body=b"<html>", date=None)
 
     async def aclose(self) -> None:
         """There are no connections."""
 
 
-def _answer(document: dict[str, Any]) -> Answer:
-    return Answer(status=200, content_type="application/json", retry_after=None, body=json.dumps(document).encode(), date=None)
+def answer(document: dict[str, Any], status: int = 200) -> Answer:
+    """An answer as JSON."""
+    return Answer(status=status, content_type="application/json", retry_after=None, body=json.dumps(document).encode(), date=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,14 +10,15 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from fakes.cluster import MemoryCluster, Object
+from fakes.cluster import Object
 from fakes.provider import ISSUER, MemoryProvider
+from fakes.troubles import TroubledCluster
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
-from grantkeeper.controller.process import CONNECTOR, GRANT, Controller
-from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.controller.process import CONNECTOR, GRANT, ORPHAN, Controller
+from grantkeeper.core.records import KIND_LABEL, Sealed, read_sealed
 from grantkeeper.settings import ControllerSettings
 
 NAMESPACE, OPERATOR_NAMESPACE = "team-a", "grantkeeper"
@@ -31,7 +33,7 @@ class Scene:
     """One connector, `calendar`, one grant, `alice`, and the controller that keeps it."""
 
     controller: Controller
-    cluster: MemoryCluster
+    cluster: TroubledCluster
     provider: MemoryProvider
     hands: list[datetime]
     """The one element is the present."""
@@ -42,14 +44,30 @@ class Scene:
     async def open(cls) -> Scene:
         """The scene as it is when the grant has just been applied and the controller has asked for consent."""
         hands = [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)]
-        cluster, provider = MemoryCluster(lambda: hands[0]), MemoryProvider()
+        cluster, provider = TroubledCluster(lambda: hands[0]), MemoryProvider()
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
-        await cluster.create(OAUTHCONNECTORS, NAMESPACE, _CONNECTOR)
-        await cluster.create(USERGRANTS, NAMESPACE, _GRANT)
+        await cluster.create(OAUTHCONNECTORS, NAMESPACE, CONNECTOR_BODY)
+        await cluster.create(USERGRANTS, NAMESPACE, GRANT_BODY)
         controller = await Controller.start(SETTINGS, cluster, provider, clock=lambda: hands[0])
         scene = cls(controller, cluster, provider, hands)
         await scene.settle()
         return scene
+
+    @classmethod
+    async def open_consented(cls) -> Scene:
+        """The scene when the person has consented and the token is delivered; what was sent for that is forgotten."""
+        scene = await cls.open()
+        await scene.bring(await scene.asked())
+        await scene.settle()
+        assert await scene.reason() == "Ready"
+        scene.provider.sent.clear()
+        return scene
+
+    async def restart(self, *, pod: str = "a-pod") -> None:
+        """Another life of the controller, in this Pod or in another: its memory is what it reads from the cluster."""
+        settings = SETTINGS.model_copy(update={"pod_uid": pod})
+        self.controller = await Controller.start(settings, self.cluster, self.provider, clock=lambda: self.hands[0])
+        await self.controller.sweeper.sweep()
 
     @property
     def now(self) -> datetime:
@@ -63,18 +81,25 @@ class Scene:
 
     async def settle(self) -> None:
         """Let the controller work until there is nothing more to do now."""
+        registry = self.controller.registry
         for _ in range(ROUNDS):
-            before = self.cluster.version
-            for plural, event, body in self.cluster.take_news():
-                if plural in WATCHED:
-                    self.controller.take_in(plural, event, body)
-            for namespace, name in list(self.controller.registry.connectors):
+            before, connectors, grants = self.cluster.version, set(registry.connectors), set(registry.grants)
+            self.tell_news()
+            for namespace, name in sorted(connectors | set(registry.connectors)):
                 await self.controller.keep((CONNECTOR, f"{namespace}/{name}"))
-            for uid in list(self.controller.registry.grants):
+            for uid in grants - set(registry.grants):
+                await self.controller.keep((ORPHAN, uid))
+            for uid in list(registry.grants):
                 self.wake_at = await self.controller.keep((GRANT, uid))
             if self.cluster.version == before:
                 return
         raise AssertionError("the controller goes in circles")
+
+    def tell_news(self) -> None:
+        """Let the watches bring what has happened."""
+        for plural, event, body in self.cluster.take_news():
+            if plural in WATCHED:
+                self.controller.take_in(plural, event, body)
 
     async def bring(self, request_id: str, *, number: int = 1, **redirect: Any) -> None:
         """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with."""
@@ -92,6 +117,34 @@ class Scene:
     async def reason(self) -> str:
         """The reason of the grant's `Ready`."""
         return next(str(c["reason"]) for c in (await self.status())["conditions"] if c["type"] == "Ready")
+
+    async def condition(self, kind: str) -> Object:
+        """One condition of the grant."""
+        return next(dict(c) for c in (await self.status())["conditions"] if c["type"] == kind)
+
+    async def connector(self) -> Object:
+        """The connector's status, and in it its conditions' reasons by their types, as `reasons`."""
+        status = (await self.cluster.get(OAUTHCONNECTORS, NAMESPACE, "calendar")).get("status", {})
+        return {**status, "reasons": {c["type"]: c["reason"] for c in status.get("conditions", ())}}
+
+    @property
+    def uid(self) -> str:
+        """The uid of the one grant that the controller knows."""
+        (uid,) = self.controller.registry.grants
+        return uid
+
+    async def sealed_secret(self) -> Object:
+        """The grant's sealed Secret as it is stored."""
+        return await self.cluster.get(SECRETS, OPERATOR_NAMESPACE, f"grant-{self.uid}")
+
+    async def sealed(self) -> Sealed:
+        """The records in the grant's sealed Secret."""
+        return read_sealed(await self.sealed_secret())
+
+    async def delivered(self) -> Object:
+        """The delivered Secret, with its files decoded."""
+        secret = await self.cluster.get(SECRETS, NAMESPACE, "alice-token")
+        return {**secret, "data": {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}}
 
     async def asked(self) -> str:
         """The id in the grant's consent link."""
@@ -114,7 +167,7 @@ SETTINGS = ControllerSettings(
     pod_uid="a-pod",
     keyring_generate=True,
 )
-_CONNECTOR: Object = {
+CONNECTOR_BODY: Object = {
     "metadata": {"name": "calendar"},
     "spec": {
         "issuer": ISSUER,
@@ -124,7 +177,7 @@ _CONNECTOR: Object = {
         "consent": {"link": "Status"},
     },
 }
-_GRANT: Object = {
+GRANT_BODY: Object = {
     "metadata": {"name": "alice"},
     "spec": {"connectorRef": {"name": "calendar"}, "user": "alice@example.com", "secrets": [{"name": "alice-token"}]},
 }

@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 
 from fakes.provider import MemoryProvider
 from grantkeeper.adapters.provider import CONNECT_BY
-from grantkeeper.controller.process import Controller
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderUnsent
-from stories.scene import SETTINGS, Scene
+from stories.scene import Scene
 
 LIFETIME = 3600
 
@@ -111,7 +110,7 @@ async def play(fates: list[Fate], check: Callable[[StrictServer], None] = lambda
     scene = await Scene.open()
     server = StrictServer(list(fates))
     scene.provider = server
-    await _start(scene, server)
+    await scene.restart()
     await scene.bring(await scene.asked())
     await scene.settle()
     assert await scene.reason() == "Ready"
@@ -119,29 +118,23 @@ async def play(fates: list[Fate], check: Callable[[StrictServer], None] = lambda
         try:
             await scene.pass_time(timedelta(minutes=20))
         except Killed:
-            await _start(scene, server)
-            await _settle_alive(scene, server)
+            await scene.restart()
+            await _settle_alive(scene)
         check(server)
     return scene, server
 
 
-async def _settle_alive(scene: Scene, server: StrictServer) -> None:
+async def _settle_alive(scene: Scene) -> None:
     while True:
         try:
             await scene.settle()
         except Killed:
-            await _start(scene, server)
+            await scene.restart()
         else:
             return
 
 
-async def _start(scene: Scene, server: StrictServer) -> None:
-    """Another life of the same Pod: its memory is what it reads from the cluster."""
-    scene.controller = await Controller.start(SETTINGS, scene.cluster, server, clock=lambda: scene.hands[0])
-    await scene.controller.sweeper.sweep()
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(fates=st.lists(st.sampled_from(Fate), max_size=12))
 def test_a_refresh_token_is_presented_once_and_once_more_only_after_an_answer_that_was_lost(fates: list[Fate]) -> None:
     _, server = asyncio.run(play(fates))
@@ -153,7 +146,7 @@ def test_a_refresh_token_is_presented_once_and_once_more_only_after_an_answer_th
             assert any(fate in UNANSWERED for fate in seen[:first]), f"{token} was presented after it had been answered: {seen}"
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(fates=st.lists(st.sampled_from([Fate.GRANTED, *UNSENT, Fate.LATER, Fate.REJECTED, Fate.FAILED]), max_size=10))
 def test_what_spends_nothing_costs_no_consent(fates: list[Fate]) -> None:
     if fates.count(Fate.KILLED_UNSENT) > 1:

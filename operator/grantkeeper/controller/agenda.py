@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,7 +46,8 @@ class Agenda:
     _heap: list[tuple[datetime, int, Subject]] = field(default_factory=list)
     _under_way: dict[Subject, asyncio.Task[None]] = field(default_factory=dict)
     _groups: Counter[Hashable] = field(default_factory=Counter)
-    _parked: dict[Hashable, deque[Subject]] = field(default_factory=lambda: defaultdict(deque))
+    _parked: dict[Hashable, dict[Subject, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Those of each group that wait for a place, once each, the longest first."""
     _again: set[Subject] = field(default_factory=set)
     _order: count[int] = field(default_factory=count)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,8 +102,9 @@ class Agenda:
                 continue
             group = self.group_of(subject)
             if self._groups[group] >= self.group_width:
-                self._parked[group].append(subject)
+                self._parked[group][subject] = None
                 continue
+            self._parked.get(group, {}).pop(subject, None)
             self._groups[group] += 1
             self._under_way[subject] = asyncio.create_task(self._pass(subject, group, keep))
 
@@ -131,9 +133,14 @@ class Agenda:
         self._groups[group] -= 1
         if self._groups[group] == 0:
             del self._groups[group]
-        if self._parked.get(group):
-            self.wake(self._parked[group].popleft())
-        if not self._parked.get(group):
+        waiting = self._parked.get(group, {})
+        while waiting:
+            subject = next(iter(waiting))
+            del waiting[subject]
+            self.wake(subject)
+            if self.group_of(subject) == group:
+                break  # the place is its own; one that has left the group meanwhile needs none here
+        if not waiting:
             self._parked.pop(group, None)
 
     def _until_next(self) -> float | None:

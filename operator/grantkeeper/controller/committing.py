@@ -14,7 +14,7 @@ import structlog
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.schedule import back_off
-from grantkeeper.errors import ClusterError, Conflict
+from grantkeeper.errors import ClusterError, Conflict, Unsealable
 
 log = structlog.get_logger()
 
@@ -64,6 +64,8 @@ async def _read(vault: Vault, claimed: Sealed) -> Sealed:
     while True:
         try:
             found = await vault.read(claimed.uid)
+        except Unsealable:
+            return claimed.model_copy(update={"claim": None})  # spoiled by somebody: as good as taken
         except ClusterError:
             failures += 1
             await asyncio.sleep(back_off(failures, claimed.uid).total_seconds())

@@ -6,6 +6,7 @@ answer's tokens are stored before anybody is told of them.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
 from grantkeeper.core.records import Holder, Sealed
+from grantkeeper.core.schedule import back_off
 from grantkeeper.core.standing import Problem
 from grantkeeper.errors import AnswerLost, Conflict, ProviderDistrusted, ProviderUnsent, Unreachable
 
@@ -64,10 +66,22 @@ class Presenter:
             return await self.vault.put(sealed), before
         except Unreachable:
             # It may be stored all the same. Left alone, a claim that was never presented would count as if it had been.
-            found = await self.vault.read(sealed.uid)
+            found = await self._read(sealed.uid)
             if found is None or found.claim != sealed.claim:
                 raise
             return found, before
+
+    async def _read(self, uid: str) -> Sealed | None:
+        """Read until an answer comes, or the end does."""
+        failures = 0
+        while True:
+            try:
+                return await self.vault.read(uid)
+            except Unreachable:
+                if self.is_draining():
+                    raise
+                failures += 1
+                await asyncio.sleep(back_off(failures, uid).total_seconds())
 
     async def present(
         self, request: Request, *, since: float, connector: Name, ca_bundle: bytes | None, read: Callable[[Answer], Outcome]

@@ -102,7 +102,8 @@ class Refresher:
                 await self._store(result.tokens, grant, connector, claimed, held, key)
                 line.info("refreshed", generation=held.generation + 1)
             case Dead():
-                exhausted = claimed.claim if claimed.claim.presentations >= MAX_PRESENTATIONS else None
+                over = claimed.claim.model_copy(update={"lost": True})  # nobody waits for it, and nobody presents the token again
+                exhausted = over if over.presentations >= MAX_PRESENTATIONS else None
                 stored = await self._note(claimed, grant, "ReauthorizationRequired", keeping=exhausted)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():

@@ -42,16 +42,19 @@ class Registry:
     """Delivered Secrets, by their own name."""
     _uids: dict[Name, str] = field(default_factory=dict)
     _users: dict[Name, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _ended: dict[str, str] = field(default_factory=dict)
+    """The resourceVersions at which objects went, by uid, since stock was last taken."""
 
     def note_grant(self, body: dict[str, Any], *, gone: bool = False) -> UserGrant | None:
         """Take in a grant as the API server showed it; None where that is nothing new."""
+        self._note_end(body, gone=gone)
         grant = UserGrant.read(body)
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         connector = (grant.metadata.namespace, grant.spec.connector_ref.name)
         if gone:
             self.drop_grant(grant)
             return grant
-        if not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
+        if self._is_over(body) or not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
             return None
         self.grants[uid] = grant
         self._uids[name] = uid
@@ -60,19 +63,24 @@ class Registry:
 
     def note_connector(self, body: dict[str, Any], *, gone: bool = False) -> OAuthConnector | None:
         """Take in a connector; None where that is nothing new."""
+        self._note_end(body, gone=gone)
         connector = OAuthConnector.read(body)
         name = (connector.metadata.namespace, connector.metadata.name)
         if gone:
             self.connectors.pop(name, None)
             return connector
         known = self.connectors.get(name)
-        if known is not None and known.metadata.uid == connector.metadata.uid and not _is_newer(connector.metadata.resource_version, known):
+        is_known = known is not None and known.metadata.uid == connector.metadata.uid
+        if self._is_over(body) or (is_known and not _is_newer(connector.metadata.resource_version, known)):
             return None
         self.connectors[name] = connector
         return connector
 
     def note_secret(self, body: dict[str, Any], *, gone: bool = False) -> set[str]:
         """Take in a Secret of ours; the uids of the grants that it concerns."""
+        self._note_end(body, gone=gone)
+        if not gone and self._is_over(body):
+            return set()
         metadata = body["metadata"]
         ours = metadata["namespace"] == self.operator_namespace
         if ours and body.get("type") == SEALED_TYPE:
@@ -114,27 +122,33 @@ class Registry:
         return {name: self.copies[namespace, name] for name in names if (namespace, name) in self.copies}
 
     def take_stock(self) -> frozenset[Name]:
-        """Everything that is known, as kinds and keys."""
+        """Everything that is known, as kinds and keys. From here on, what goes stays gone, though a list may still show it."""
+        self._ended.clear()
         return frozenset(
             [("grant", uid) for uid in self.grants]
-            + [("connector", "/".join(name)) for name in self.connectors]
-            + [("sealed", uid) for uid in self.sealed]
-            + [("copy", "/".join(name)) for name in self.copies]
+            + [("connector", "/".join((*name, connector.metadata.uid))) for name, connector in self.connectors.items()]
+            + [("sealed", uid) for uid in {*self.sealed, *self.unreadable}]
+            + [("copy", "/".join((*name, copy.uid))) for name, copy in self.copies.items()]
         )
 
     def forget(self, known: frozenset[Name], present: Registry) -> None:
         """Drop what was known before a list was asked for and is not in what it gave: its deletion was missed."""
         for kind, key in known - present.take_stock():
-            namespace, _, name = key.partition("/")
             match kind:
-                case "grant" if key in self.grants:
-                    self.drop_grant(self.grants[key])
+                case "grant":
+                    if key in self.grants:
+                        self.drop_grant(self.grants[key])
                 case "connector":
-                    self.connectors.pop((namespace, name), None)
+                    namespace, name, uid = key.split("/")
+                    if (connector := self.connectors.get((namespace, name))) is not None and connector.metadata.uid == uid:
+                        del self.connectors[namespace, name]
                 case "sealed":
                     self.sealed.pop(key, None)
+                    self.unreadable.discard(key)
                 case _:
-                    self.copies.pop((namespace, name), None)
+                    namespace, name, uid = key.split("/")
+                    if (copy := self.copies.get((namespace, name))) is not None and copy.uid == uid:
+                        del self.copies[namespace, name]
 
     def drop_grant(self, grant: UserGrant) -> None:
         """Forget a grant that is gone."""
@@ -143,6 +157,16 @@ class Registry:
         self._users[grant.metadata.namespace, grant.spec.connector_ref.name].discard(uid)
         if self._uids.get(name) == uid:
             del self._uids[name]
+
+    def _note_end(self, body: dict[str, Any], *, gone: bool) -> None:
+        metadata = body["metadata"]
+        if gone and "uid" in metadata:
+            self._ended[metadata["uid"]] = metadata["resourceVersion"]
+
+    def _is_over(self, body: dict[str, Any]) -> bool:
+        """Whether this is how an object was before it went. A Secret that only lost its label may come back, at a later version."""
+        metadata = body["metadata"]
+        return metadata["uid"] in self._ended and not _is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
 
     def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
         try:

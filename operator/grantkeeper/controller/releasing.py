@@ -27,6 +27,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a grant's tokens at their server."""
+
+    sentence: str
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Releaser:
     """Releases one grant at a time."""
 
@@ -52,18 +60,22 @@ class Releaser:
             log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
         tokens = self._open(sealed, remembered)
-        sentence = await self._revoke(grant, sealed, tokens, remembered)
+        ending = await self._revoke(grant, sealed, tokens, remembered)
         await self._withdraw(grant, sealed)
         if sealed is not None and (sealed.tokenset is None or tokens is not None):
             try:
                 await self.vault.remove(sealed)
             except Conflict:
                 return  # somebody wrote: look again
-        if await self.finalizers.release(grant) and sentence:
-            log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=sentence)
+        if ending is not None:
+            await self.announcer.announce(grant, "Released", ending.sentence, is_warning=not ending.revoked)
+        if await self.finalizers.release(grant) and ending is not None:
+            log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=ending.sentence)
 
-    async def _revoke(self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None) -> str | None:
-        """What became of the tokens at the server, as a sentence; None where none were held."""
+    async def _revoke(
+        self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None
+    ) -> Ending | None:
+        """What became of the tokens at the server; None where none were held."""
         if sealed is None or sealed.tokenset is None:
             return None
         revoked = False
@@ -82,8 +94,7 @@ class Releaser:
             sentence = "The tokens were revoked at the authorization server."
         else:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
-        await self.announcer.announce(grant, "Released", sentence, is_warning=not revoked)
-        return sentence
+        return Ending(sentence, revoked)
 
     def _open(self, sealed: Sealed | None, remembered: Remembered | None) -> TokenSet | None:
         if sealed is None or remembered is None:

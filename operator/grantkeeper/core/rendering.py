@@ -95,7 +95,7 @@ def read_copy(secret: dict[str, Any]) -> DeliveredCopy:
     """What a delivered Secret says of itself; what it holds is kept as a digest only."""
     metadata = secret["metadata"]
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
-    owners = [owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "UserGrant"]
+    owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "UserGrant"]
     generation = annotations.get(GENERATION_ANNOTATION, "")
     return DeliveredCopy(
         namespace=metadata["namespace"],
@@ -118,7 +118,7 @@ def digest(secret: dict[str, Any]) -> str:
         secret.get("data") or {},
         {key: value for key, value in (metadata.get("labels") or {}).items() if key in OUR_LABELS},
         {key: value for key, value in (metadata.get("annotations") or {}).items() if key in OUR_ANNOTATIONS},
-        {owner["uid"]: owner["kind"] for owner in metadata.get("ownerReferences") or ()},
+        {str(owner.get("uid")): owner.get("kind") for owner in metadata.get("ownerReferences") or ()},
     )
     return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()
 

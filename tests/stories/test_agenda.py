@@ -1,0 +1,265 @@
+"""The agenda: everybody gets a turn, nobody two at once, and no slow server holds up the grants of another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from grantkeeper.adapters.cluster import USERGRANTS
+from grantkeeper.controller.agenda import REPEAT_AFTER, Agenda, Subject
+from grantkeeper.controller.process import GRANT
+from grantkeeper.errors import Unreachable
+from stories.scene import GRANT_BODY, NAMESPACE, Scene
+
+SECOND = timedelta(seconds=1)
+NEIGHBOUR = (GRANT, "neighbour")
+
+
+def grants(number: int, name: str = "slow") -> list[Subject]:
+    return [(GRANT, f"{name}/{n}") for n in range(number)]
+
+
+def server_of(subject: Subject) -> str:
+    """The group of a subject: what stands before the slash."""
+    return subject[1].partition("/")[0]
+
+
+@dataclass
+class Work:
+    """Passes: those in `slow` wait until `gate` opens; all are counted, and how many were under way at once."""
+
+    hands: list[datetime] = field(default_factory=lambda: [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)])
+    slow: frozenset[str] = frozenset()
+    failures: list[Exception] = field(default_factory=list)
+    next_look: timedelta | None = None
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    begun: Counter[Subject] = field(default_factory=Counter)
+    ended: list[Subject] = field(default_factory=list)
+    under_way: Counter[Subject] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+    """How many of each group were under way at once, at most."""
+
+    async def keep(self, subject: Subject) -> datetime | None:
+        """One pass."""
+        self.begun[subject] += 1
+        self.under_way[subject] += 1
+        assert self.under_way[subject] == 1, "a subject must not be worked on twice at once"
+        group = server_of(subject)
+        self.most[group] = max(self.most[group], sum(n for at_work, n in self.under_way.items() if server_of(at_work) == group))
+        try:
+            if group in self.slow:
+                await self.gate.acquire()
+            if self.failures:
+                raise self.failures.pop(0)
+        finally:
+            self.under_way[subject] -= 1
+        self.ended.append(subject)
+        return self.hands[0] + self.next_look if self.next_look is not None else None
+
+    def open_gate(self, number: int) -> None:
+        """Let so many slow passes end."""
+        for _ in range(number):
+            self.gate.release()
+
+
+@asynccontextmanager
+async def running(work: Work) -> AsyncIterator[Agenda]:
+    """An agenda at work."""
+    agenda = Agenda(lambda: work.hands[0], group_of=server_of)
+    task = asyncio.create_task(agenda.run(work.keep))
+    yield agenda
+    work.open_gate(10_000)
+    await agenda.drain()
+    await task
+
+
+async def turn() -> None:
+    """Let everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_server_that_does_not_answer_takes_eight_places_and_holds_up_nobody_else() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    async with running(work) as agenda:
+        for subject in [*grants(200), NEIGHBOUR]:
+            agenda.wake(subject)
+        await turn()
+        assert work.ended == [NEIGHBOUR]
+        assert work.most["slow"] == 8
+
+
+async def test_those_that_wait_for_a_place_get_it_in_turn() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    async with running(work) as agenda:
+        for subject in grants(50):
+            agenda.wake(subject)
+        await turn()
+        for done in range(1, 51):
+            work.open_gate(1)
+            await turn()
+            assert len(work.ended) == done
+        assert work.begun == Counter(grants(50))
+        assert work.most["slow"] == 8
+        assert list(work.begun) == grants(50)
+
+
+async def test_no_more_than_all_places_are_taken() -> None:
+    work = Work(slow=frozenset({f"server-{n}" for n in range(10)}))
+    async with running(work) as agenda:
+        for n in range(10):
+            for subject in grants(8, f"server-{n}"):
+                agenda.wake(subject)
+        await turn()
+        assert sum(work.under_way.values()) == 32
+        work.open_gate(80)
+        await turn()
+        assert len(work.ended) == 80
+
+
+async def test_one_that_is_woken_often_while_it_waits_for_a_place_gets_one_pass() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    async with running(work) as agenda:
+        for _ in range(30):
+            for subject in grants(20):
+                if not work.under_way[subject]:
+                    agenda.wake(subject)
+            await turn()
+        work.open_gate(1000)
+        await turn()
+        assert work.begun == Counter(grants(20))
+
+
+async def test_those_that_wait_go_on_when_the_one_before_them_has_gone_elsewhere() -> None:
+    elsewhere: set[Subject] = set()
+    work = Work(slow=frozenset({"slow"}))
+    agenda = Agenda(lambda: work.hands[0], group_of=lambda s: "elsewhere" if s in elsewhere else server_of(s))
+    task = asyncio.create_task(agenda.run(work.keep))
+    for subject in grants(20):
+        agenda.wake(subject)
+    await turn()
+    elsewhere |= set(grants(20)[8:18])  # their grants refer to another connector by now
+    work.open_gate(1000)
+    await turn()
+    assert work.begun == Counter(grants(20))
+    await agenda.drain()
+    await task
+
+
+async def test_what_happens_during_a_pass_makes_one_more_follow() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    (subject,) = grants(1)
+    async with running(work) as agenda:
+        agenda.wake(subject)
+        await turn()
+        for _ in range(5):
+            agenda.wake(subject)
+            await turn()
+        assert work.begun[subject] == 1
+        work.open_gate(1)
+        await turn()
+        assert work.begun[subject] == 2
+        work.open_gate(1)
+        await turn()
+        assert work.begun[subject] == 2
+
+
+async def test_what_falls_due_during_a_pass_makes_one_more_follow() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    (subject,) = grants(1)
+    async with running(work) as agenda:
+        agenda.wake(subject)
+        await turn()
+        agenda.wake(subject, work.hands[0] + SECOND)
+        work.hands[0] += SECOND
+        agenda.wake(NEIGHBOUR)
+        await turn()
+        work.open_gate(1)
+        await turn()
+        assert work.begun[subject] == 2
+
+
+@pytest.mark.parametrize(
+    "failure", [pytest.param(Unreachable("no answer"), id="in a way that is known"), pytest.param(ZeroDivisionError(), id="unexpectedly")]
+)
+async def test_a_pass_that_fails_is_repeated(failure: Exception) -> None:
+    work = Work(failures=[failure])
+    async with running(work) as agenda:
+        agenda.wake(NEIGHBOUR)
+        await turn()
+        assert (work.begun[NEIGHBOUR], work.ended) == (1, [])
+        work.hands[0] += REPEAT_AFTER - SECOND
+        agenda.wake((GRANT, "another"))  # any event makes it look at the clock
+        await turn()
+        assert work.begun[NEIGHBOUR] == 1
+        work.hands[0] += SECOND
+        agenda.wake((GRANT, "another"))
+        await turn()
+        assert work.begun[NEIGHBOUR] == 2
+
+
+async def test_the_earlier_of_two_times_counts() -> None:
+    work = Work()
+    async with running(work) as agenda:
+        for after in (3, 2, 4):
+            agenda.wake(NEIGHBOUR, work.hands[0] + after * SECOND)
+        work.hands[0] += 2 * SECOND
+        await turn()
+        agenda.wake((GRANT, "another"))
+        await turn()
+        assert work.begun[NEIGHBOUR] == 1
+        work.hands[0] += 9 * SECOND
+        agenda.wake((GRANT, "another"))
+        await turn()
+        assert work.begun[NEIGHBOUR] == 1
+
+
+async def test_an_end_waits_for_what_is_under_way_and_begins_nothing() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    async with running(work) as agenda:
+        for subject in grants(9):
+            agenda.wake(subject)
+        await turn()
+        ending = asyncio.create_task(agenda.drain())
+        await turn()
+        assert agenda.is_draining
+        assert not ending.done()
+        agenda.wake(NEIGHBOUR)
+        work.open_gate(9)
+        await turn()
+        assert ending.done()
+        assert work.begun == Counter(grants(8))
+
+
+async def test_ten_thousand_wake_ups_of_one_that_is_not_due_leave_no_heap_of_them() -> None:
+    work = Work(next_look=timedelta(days=7))
+    async with running(work) as agenda:
+        for _ in range(10_000):
+            agenda.wake(NEIGHBOUR)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert work.begun[NEIGHBOUR] > 1000
+        assert len(agenda._heap) < 2000  # noqa: SLF001  # what it costs is nowhere to be seen but here
+        work.hands[0] += timedelta(days=7)
+        seen = work.begun[NEIGHBOUR]
+        agenda.wake((GRANT, "another"))
+        await turn()
+        assert work.begun[NEIGHBOUR] == seen + 1, "what is left of them must do no work"
+
+
+async def test_the_grants_of_one_connector_are_one_group() -> None:
+    scene = await Scene.open()
+    await scene.cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "metadata": {"name": "bob"}})
+    elsewhere = {**GRANT_BODY["spec"], "connectorRef": {"name": "mail"}}
+    await scene.cluster.create(USERGRANTS, NAMESPACE, {"metadata": {"name": "carol"}, "spec": elsewhere})
+    scene.tell_news()
+    grants_by_name = {grant.metadata.name: (GRANT, uid) for uid, grant in scene.controller.registry.grants.items()}
+    group_of = scene.controller.agenda.group_of
+    assert group_of(grants_by_name["alice"]) == group_of(grants_by_name["bob"]) != group_of(grants_by_name["carol"])
+    assert scene.controller.looks is not scene.controller.agenda, "a look at a server must not take a grant's place"

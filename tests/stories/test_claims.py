@@ -1,0 +1,138 @@
+"""How often a refresh token is presented: by two Pods, after a restart, and whatever is edited meanwhile."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from fakes.provider import answer as answering
+from grantkeeper.adapters.cluster import USERGRANTS
+from grantkeeper.errors import AnswerLost
+from stories.scene import NAMESPACE, Scene
+
+DUE = timedelta(minutes=45)
+RETRY = timedelta(minutes=14)
+"""From then on until a minute before the access token expires, when nothing of use can be lost by trying again."""
+RESPECT = 35.0
+"""Seconds for which the claim of another Pod keeps this one away."""
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing below may catch it."""
+
+
+async def kill() -> None:
+    raise Killed
+
+
+async def open_killed(*, pod: str) -> tuple[Scene, list[float]]:
+    """The scene after a kill between claim and answer, and a new process in `pod`; with the hands of its monotonic clock."""
+    scene = await Scene.open_consented()
+    scene.provider.meanwhile = kill
+    with pytest.raises(Killed):
+        await scene.pass_time(DUE)
+    scene.provider.meanwhile = None
+    return scene, await restart(scene, pod=pod)
+
+
+async def restart(scene: Scene, *, pod: str) -> list[float]:
+    await scene.restart(pod=pod)
+    ticks = [100.0]
+    scene.controller.keeper.gatherer.monotonic = lambda: ticks[0]
+    return ticks
+
+
+async def test_a_live_claim_of_another_pod_is_respected_for_a_while_by_a_clock_that_nobody_sets() -> None:
+    scene, ticks = await open_killed(pod="b-pod")
+    await scene.settle()
+    ticks[0] += RESPECT - 0.1
+    for _ in range(3):
+        await scene.pass_time(RETRY)
+        assert scene.provider.sent == []
+    ticks[0] += 0.1
+    await scene.settle()
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_claim_that_another_pod_renews_is_respected_anew() -> None:
+    scene, ticks = await open_killed(pod="b-pod")
+    await scene.pass_time(RETRY)
+    ticks[0] += RESPECT - 0.1
+    ours = scene.controller
+    await scene.restart(pod="a-pod")
+    scene.provider.meanwhile = kill
+    with pytest.raises(Killed):
+        await scene.settle()
+    scene.provider.meanwhile = None
+    scene.controller = ours
+    await scene.settle()
+    ticks[0] += RESPECT - 0.1
+    await scene.settle()
+    assert await scene.reason() == "Ready", "the other one may still get its answer"
+    ticks[0] += 0.1
+    await scene.settle()
+    assert await scene.reason() == "ReauthorizationRequired", "two answers were lost by now"
+    assert scene.provider.sent == []
+
+
+async def test_a_claim_of_an_earlier_life_of_this_pod_is_not_respected() -> None:
+    scene, _ = await open_killed(pod="a-pod")
+    await scene.pass_time(RETRY)
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_claim_of_another_pod_that_says_that_its_answer_was_lost_is_not_respected() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [AnswerLost("reset")]
+    await scene.pass_time(DUE)
+    assert len(scene.provider.sent) == 1
+    await restart(scene, pod="b-pod")
+    await scene.pass_time(RETRY)
+    assert len(scene.provider.sent) == 2
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_token_whose_answer_was_lost_and_whose_retry_was_refused_is_never_presented_again() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [AnswerLost("reset"), answering({"error": "invalid_grant"}, 400)]
+    await scene.pass_time(DUE)
+    await scene.pass_time(RETRY)
+    assert len(scene.provider.sent) == 2
+    for number in range(3):
+        await scene.cluster.patch(USERGRANTS, NAMESPACE, "alice", {"spec": {"purpose": f"purpose {number}"}})
+        await scene.pass_time(timedelta(minutes=2))
+        await restart(scene, pod=f"pod-{number}")
+        await scene.pass_time(timedelta(minutes=2))
+        assert await scene.reason() == "ReauthorizationRequired"
+    assert len(scene.provider.sent) == 2
+    await scene.bring(await scene.asked())
+    await scene.settle()
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_token_that_is_refused_is_tried_once_more_when_the_spec_changes() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({"error": "invalid_grant"}, 400)]
+    await scene.pass_time(DUE)
+    await scene.pass_time(DUE)
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "ReauthorizationRequired"
+    await scene.cluster.patch(USERGRANTS, NAMESPACE, "alice", {"spec": {"purpose": "another"}})
+    await scene.settle()
+    assert len(scene.provider.sent) == 2
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_process_that_is_ending_presents_nothing_and_the_next_one_does() -> None:
+    scene = await Scene.open_consented()
+    await scene.controller.agenda.drain()
+    await scene.pass_time(DUE)
+    assert scene.provider.sent == []
+    assert (await scene.sealed()).claim is None
+    await restart(scene, pod="b-pod")
+    await scene.settle()
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "Ready"

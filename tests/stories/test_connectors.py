@@ -1,0 +1,132 @@
+"""What is known of a server and a client: of this very connector, for as long as it counts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from fakes.provider import ISSUER, METADATA
+from fakes.provider import answer as answering
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS
+from grantkeeper.controller.process import GRANT
+from grantkeeper.errors import ProviderUnsent
+from stories.scene import CONNECTOR_BODY, NAMESPACE, Scene
+
+OTHER = "https://login.example.net"
+DUE = timedelta(minutes=45)
+AWAY = ProviderUnsent("login.example.com accepted no connection")
+HOURS = 3
+
+
+async def put_another_in_its_place(scene: Scene, *, both_are_told: bool) -> None:
+    """Delete the connector, and create one of the same name for another server."""
+    await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+    if both_are_told:
+        scene.tell_news()
+    other = {**CONNECTOR_BODY["spec"], "issuer": OTHER, "clientID": "another"}
+    await scene.cluster.create(OAUTHCONNECTORS, NAMESPACE, {**CONNECTOR_BODY, "spec": other})
+    if not both_are_told:
+        scene.cluster.take_news()
+        scene.controller.take_in("oauthconnectors", "MODIFIED", await scene.cluster.get(OAUTHCONNECTORS, NAMESPACE, "calendar"))
+
+
+TOLD = pytest.mark.parametrize("both_are_told", [pytest.param(True, id="both are told"), pytest.param(False, id="the deletion is missed")])
+
+
+@TOLD
+async def test_a_connector_inherits_nothing_of_one_that_bore_its_name(both_are_told: bool) -> None:
+    scene = await Scene.open_consented()
+    await put_another_in_its_place(scene, both_are_told=both_are_told)
+    for _ in range(HOURS):
+        await scene.settle()
+        connector = await scene.connector()
+        assert connector["reasons"]["Ready"] == "DiscoveryFailed"
+        assert "server" not in connector, "the other one's endpoints"
+        assert await scene.reason() == "ConnectorReplaced"
+        scene.hands[0] += timedelta(hours=1)
+    assert scene.provider.sent == [], "a token of one client was presented for another"
+
+
+@TOLD
+async def test_a_code_is_not_presented_for_a_connector_that_took_the_place_of_the_one_it_was_asked_by(both_are_told: bool) -> None:
+    scene = await Scene.open()
+    await scene.bring(await scene.asked())
+    await put_another_in_its_place(scene, both_are_told=both_are_told)
+    scene.tell_news()
+    await scene.controller.keep((GRANT, scene.uid))
+    await scene.settle()
+    assert scene.provider.sent == []
+
+
+async def test_a_connector_for_another_server_asks_anew() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.metadata[OTHER] = {**METADATA, "issuer": OTHER, "authorization_endpoint": f"{OTHER}/authorize"}
+    await put_another_in_its_place(scene, both_are_told=True)
+    await scene.settle()
+    assert (await scene.connector())["server"]["authorizationEndpoint"] == f"{OTHER}/authorize"
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready"
+    await scene.bring(await scene.asked(), iss=OTHER)
+    await scene.settle()
+    assert await scene.reason() == "Ready"
+
+
+async def test_a_token_endpoint_that_is_away_is_said_though_the_metadata_can_be_had() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [AWAY] * 9
+    await scene.pass_time(DUE)
+    for _ in range(3):
+        assert (await scene.connector())["reasons"] == {"Accepted": "Accepted", "ResolvedRefs": "ResolvedRefs"} | dict.fromkeys(
+            ("Reachable", "Ready"), "Unreachable"
+        )
+        await scene.pass_time(timedelta(seconds=10))
+    assert await scene.reason() == "Ready", "the token that is held is still of use"
+    scene.provider.next.clear()
+    await scene.pass_time(timedelta(seconds=40))
+    assert len(scene.provider.sent) == 1
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready", "a success clears it"
+
+
+async def test_a_minute_after_a_token_endpoint_was_away_people_are_asked_again() -> None:
+    scene = await Scene.open()
+    scene.provider.next = [AWAY] * 9
+    await scene.bring(await scene.asked())
+    await scene.settle()
+    assert (await scene.connector())["reasons"]["Ready"] == "Unreachable"
+    assert "consentURL" not in await scene.status()
+    scene.provider.next.clear()
+    await scene.pass_time(timedelta(seconds=59))
+    assert (await scene.connector())["reasons"]["Ready"] == "Unreachable"
+    await scene.pass_time(timedelta(seconds=1))
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready"
+    await scene.bring(await scene.asked())
+    await scene.settle()
+    assert await scene.reason() == "Ready"
+
+
+async def test_grants_are_woken_when_a_connector_turns_and_not_at_every_failure() -> None:
+    scene = await Scene.open_consented()
+    turns: list[bool] = []
+    connectors = scene.controller.connectors
+    connectors.changed = lambda name: turns.append(connectors.standing(name).is_ready)
+    scene.provider.next = [AWAY] * 9
+    await scene.pass_time(DUE)
+    for _ in range(5):
+        await scene.pass_time(timedelta(seconds=45))
+    assert len(scene.provider.next) < 5, "it must have been tried several times"
+    assert turns == [False]
+    scene.provider.next.clear()
+    for _ in range(2):
+        await scene.pass_time(timedelta(seconds=45))
+    assert turns == [False, True]
+
+
+async def test_a_client_that_is_rejected_is_said_until_its_spec_changes() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({"error": "invalid_client"}, 401)]
+    await scene.pass_time(DUE)
+    assert (await scene.connector())["reasons"]["Ready"] == "ClientRejected"
+    await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"scopeSeparator": "Comma"}})
+    await scene.settle()
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready"
+    assert ISSUER in (await scene.connector())["server"]["authorizationEndpoint"]

@@ -1,0 +1,120 @@
+"""A grant that is deleted: its tokens are revoked and nothing of it is left behind, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from fakes.troubles import Happening, Trouble, failing
+from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.controller.agenda import Subject
+from grantkeeper.controller.process import GRANT
+from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.errors import Conflict, Unreachable
+from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
+
+SOON = timedelta(seconds=5)
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    return await Scene.open_consented()
+
+
+async def let_go(scene: Scene) -> None:
+    await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
+    await scene.settle()
+
+
+async def see_nothing_left(scene: Scene) -> None:
+    """The tokens are revoked, and neither the grant nor anything that was made for it is there any more."""
+    revoked = {form.partition("&")[0] for form in scene.provider.revoked}
+    assert revoked == {"token=a-refresh-token", "token=an-access-token"}
+    left = [body["metadata"]["name"] for kind in (USERGRANTS, SECRETS) for body in await scene.cluster.list(kind)]
+    assert left == ["grantkeeper-keyring"]
+    assert scene.controller.registry.grants == {}
+    assert scene.controller.registry.sealed == {}
+
+
+@pytest.mark.parametrize(
+    ("happening", "is_late"),
+    [
+        pytest.param(failing(Unreachable("no answer")), False, id="is not carried out"),
+        pytest.param(failing(Unreachable("no answer")), True, id="is carried out, and its answer is lost"),
+        pytest.param(failing(Conflict("changed")), False, id="meets a conflict"),
+    ],
+)
+async def test_nothing_outlives_a_grant_though_the_deletion_of_its_tokens(scene: Scene, happening: Happening, is_late: bool) -> None:
+    scene.cluster.troubles.append(Trouble("delete", "secrets/grant-", happening, is_late=is_late))
+    await let_go(scene)
+    await scene.pass_time(SOON)
+    await see_nothing_left(scene)
+
+
+async def test_nothing_outlives_a_grant_though_somebody_edits_its_sealed_secret_meanwhile(scene: Scene) -> None:
+    name = (await scene.sealed_secret())["metadata"]["name"]
+
+    async def edit() -> None:
+        await scene.cluster.patch(SECRETS, OPERATOR_NAMESPACE, name, {"metadata": {"annotations": {"example.com/seen": "x"}}})
+
+    scene.cluster.troubles.append(Trouble("delete", "secrets/grant-", edit))
+    await let_go(scene)
+    await scene.pass_time(SOON)
+    await see_nothing_left(scene)
+
+
+async def test_nothing_outlives_a_grant_whose_deletion_cannot_be_finished_for_an_hour(scene: Scene) -> None:
+    scene.cluster.troubles.append(Trouble("delete", "secrets/grant-", failing(Unreachable("no answer")), times=999))
+    await let_go(scene)
+    for _ in range(60):
+        assert await scene.cluster.list(USERGRANTS), "the grant must not go before its tokens"
+        await scene.pass_time(timedelta(minutes=1))
+    scene.cluster.troubles.clear()
+    await scene.settle()
+    await see_nothing_left(scene)
+    assert [event["reason"] for event in await scene.cluster.list(EVENTS) if event["type"] == "Normal"].count("Released") == 1
+
+
+async def test_after_a_restart_a_grant_is_revoked_though_its_connector_goes_first(scene: Scene) -> None:
+    await scene.restart()
+    await scene.settle()
+    await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+    await scene.settle()
+    await let_go(scene)
+    await see_nothing_left(scene)
+
+
+async def test_tokens_that_do_not_open_any_more_are_kept_and_hold_up_no_deletion(scene: Scene) -> None:
+    await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+    await scene.restart()
+    await let_go(scene)
+    assert await scene.cluster.list(USERGRANTS) == []
+    assert scene.provider.revoked == []
+    (kept,) = await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE, labels=f"{KIND_LABEL}=sealed")
+    assert "tokenset" in kept["data"]
+
+
+async def test_a_namesake_that_is_made_while_the_old_grant_is_looked_at_is_woken_at_once() -> None:
+    scene = await Scene.open()
+    old, agenda = scene.uid, scene.controller.agenda
+    woken: list[Subject] = []
+
+    async def note(subject: Subject) -> None:
+        woken.append(subject)
+
+    looking = asyncio.create_task(agenda.run(note))
+    await asyncio.sleep(0)
+    await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
+    made = await scene.cluster.create(USERGRANTS, NAMESPACE, GRANT_BODY)
+    scene.hands[0] += timedelta(days=8)
+    await scene.controller.keep((GRANT, old))  # its request runs out, which status is to say, and cannot
+    woken.clear()
+    scene.tell_news()
+    for _ in range(9):
+        await asyncio.sleep(0)
+    looking.cancel()
+    assert (GRANT, made["metadata"]["uid"]) in woken
+    await scene.settle()
+    assert await scene.reason() == "AwaitingConsent"

@@ -1,0 +1,199 @@
+"""A write may be stored and its answer lost, or meet another write: what was presented is known for sure all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from fakes.cluster import Object
+from fakes.provider import TOKENS
+from fakes.troubles import Trouble, failing
+from grantkeeper.adapters.cluster import SECRETS
+from grantkeeper.controller.process import GRANT
+from grantkeeper.core.records import RECOVERED_TYPE
+from grantkeeper.errors import Unreachable
+from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
+
+DUE = timedelta(minutes=45)
+NEXT = {**TOKENS, "access_token": "the-next", "refresh_token": "the-next-refresh-token"}
+LOST = failing(Unreachable("no answer"))
+SEALED = "secrets/grant-"
+
+
+def is_claim(body: Object) -> bool:
+    return "claim" in body["data"]
+
+
+def is_commit(body: Object) -> bool:
+    return "claim" not in body["data"] and "tokenset" in body["data"]
+
+
+async def open_due(*, by_code: bool) -> Scene:
+    """The scene right before something is presented: a code that has come, or a refresh token that is due."""
+    if by_code:
+        scene = await Scene.open()
+        await scene.bring(await scene.asked())
+    else:
+        scene = await Scene.open_consented()
+        scene.hands[0] += DUE
+    scene.provider.answer = NEXT
+    return scene
+
+
+async def see_success(scene: Scene) -> None:
+    """The one answer that came is stored and delivered, and no doubt is left behind."""
+    assert await scene.reason() == "Ready"
+    assert len(scene.provider.sent) == 1, "it must be presented exactly once"
+    assert (await scene.delivered())["data"]["access_token"] == "the-next"
+    sealed = await scene.sealed()
+    assert sealed.claim is None
+    assert sealed.outcome is not None
+    assert sealed.outcome.failures == 0
+    assert scene.provider.revoked == []
+    names = [secret["metadata"]["name"] for secret in await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE)]
+    assert sorted(names) == [sealed.secret_name, "grantkeeper-keyring"], "nothing needs to be kept aside"
+
+
+@pytest.fixture(params=[pytest.param(True, id="a code"), pytest.param(False, id="a refresh token")])
+async def scene(request: pytest.FixtureRequest) -> Scene:
+    return await open_due(by_code=request.param)
+
+
+@pytest.mark.parametrize("reads_lost", [pytest.param(0, id="the next read succeeds"), pytest.param(3, id="three reads are lost as well")])
+async def test_a_claim_whose_answer_was_lost_counts_once(scene: Scene, reads_lost: int) -> None:
+    counted: list[int] = []
+
+    async def look() -> None:
+        claim = (await scene.sealed()).claim
+        counted.append(claim.presentations if claim is not None else 0)
+
+    async def lose() -> None:
+        scene.cluster.troubles.append(Trouble("get", SEALED, LOST, times=reads_lost))
+        raise Unreachable("no answer")
+
+    scene.provider.meanwhile = look
+    scene.cluster.troubles.append(Trouble("replace", SEALED, lose, is_late=True, concerns=is_claim))
+    await scene.settle()
+    assert counted == [1], "what was not presented must not count"
+    await see_success(scene)
+
+
+async def test_claims_whose_answers_are_always_lost_cost_no_consent() -> None:
+    scene = await open_due(by_code=False)
+    scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, is_late=True, concerns=is_claim, times=99))
+    for _ in range(4):
+        await scene.settle()
+        assert await scene.reason() == "Ready"
+        scene.hands[0] += DUE
+    assert len(scene.provider.sent) == 4
+
+
+async def test_a_claim_that_was_not_stored_is_not_presented_under() -> None:
+    scene = await open_due(by_code=False)
+    scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, concerns=is_claim, times=99))
+    await scene.settle()
+    assert scene.provider.sent == []
+    scene.cluster.troubles.clear()
+    await scene.settle()
+    await see_success(scene)
+
+
+async def annotate(scene: Scene) -> None:
+    """An edit that harms nothing, by somebody else."""
+    name = (await scene.sealed_secret())["metadata"]["name"]
+    version = scene.cluster.version
+    await scene.cluster.patch(SECRETS, OPERATOR_NAMESPACE, name, {"metadata": {"annotations": {f"example.com/{version}": "x"}}})
+
+
+async def delete(scene: Scene) -> None:
+    name = (await scene.sealed_secret())["metadata"]["name"]
+    await scene.cluster.delete(SECRETS, OPERATOR_NAMESPACE, name)
+
+
+async def lose(_: Scene) -> None:
+    raise Unreachable("no answer")
+
+
+@pytest.mark.parametrize(
+    ("happens", "is_late", "times"),
+    [
+        pytest.param(lose, True, 1, id="is stored, and its answer is lost"),
+        pytest.param(lose, False, 4, id="is not stored, four times"),
+        pytest.param(annotate, False, 4, id="meets an edit that harms nothing, four times"),
+        pytest.param(delete, False, 1, id="finds the Secret deleted"),
+    ],
+)
+async def test_a_commit_succeeds_though_it(scene: Scene, happens: Callable[[Scene], Awaitable[None]], is_late: bool, times: int) -> None:
+    scene.cluster.troubles.append(
+        Trouble("replace", SEALED, lambda: happens(scene), is_late=is_late, concerns=is_commit, times=times),
+    )
+    await scene.settle()
+    await see_success(scene)
+    if happens is annotate:
+        assert len((await scene.sealed()).annotations) == 1 + times
+
+
+async def test_a_commit_succeeds_though_the_read_after_a_conflict_fails(scene: Scene) -> None:
+    async def annotate_and_lose_reads() -> None:
+        await annotate(scene)
+        scene.cluster.troubles.append(Trouble("get", SEALED, LOST, times=3))
+
+    scene.cluster.troubles.append(Trouble("replace", SEALED, annotate_and_lose_reads, concerns=is_commit))
+    await scene.settle()
+    await see_success(scene)
+
+
+async def test_what_is_on_its_way_is_stored_though_its_pass_is_cancelled(scene: Scene) -> None:
+    is_sent, may_come = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        is_sent.set()
+        await may_come.wait()
+
+    scene.provider.meanwhile = wait
+    scene.tell_news()
+    looking = asyncio.create_task(scene.controller.keep((GRANT, scene.uid)))
+    await is_sent.wait()
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    may_come.set()
+    while (await scene.sealed()).claim is not None:
+        await asyncio.sleep(0)
+    await scene.settle()
+    await see_success(scene)
+
+
+FOREIGN = b'{"attempt":"theirs","holder":{"pod":"b-pod","boot":"b"},"spending":"refresh_token","hash":"h","generation":1}'
+UNREADABLE = b"no record of ours"
+
+
+@pytest.mark.parametrize("claim", [pytest.param(FOREIGN, id="another holder's claim"), pytest.param(UNREADABLE, id="what nobody can read")])
+@pytest.mark.parametrize("first_try_fails", [pytest.param(False, id="at once"), pytest.param(True, id="at the second try")])
+async def test_a_refreshed_set_that_finds_its_claim_replaced_is_kept_aside(claim: bytes, first_try_fails: bool) -> None:
+    scene = await open_due(by_code=False)
+    held = await scene.sealed()
+
+    async def replace_claim() -> None:
+        secret = await scene.sealed_secret()
+        secret["data"]["claim"] = base64.b64encode(claim).decode()
+        await scene.cluster.replace(SECRETS, secret)
+
+    scene.provider.meanwhile = replace_claim
+    if first_try_fails:
+        scene.cluster.troubles.append(Trouble("create", "secrets/recovered-", LOST))
+    await scene.settle()
+    assert len(scene.provider.sent) == 1
+    aside = await scene.cluster.get(SECRETS, OPERATOR_NAMESPACE, f"recovered-{scene.uid}-1")
+    assert aside["type"] == RECOVERED_TYPE
+    text = base64.b64decode(aside["data"]["tokenset"]).decode()
+    connector = scene.controller.registry.connectors[NAMESPACE, "calendar"]
+    opened = scene.controller.keeper.refresher.seals.open_tokens(held.model_copy(update={"tokenset": text}), connector.spec)
+    assert opened is not None
+    assert opened.tokens.access_token.get_secret_value() == "the-next"
+    stood = await scene.sealed_secret()
+    assert base64.b64decode(stood["data"]["claim"]) == claim, "what the other one wrote stands"

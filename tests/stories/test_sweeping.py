@@ -1,0 +1,106 @@
+"""A sweep heals what the watches missed, and undoes nothing of what they bring while it reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fakes.troubles import Trouble
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
+from stories.scene import CONNECTOR_BODY, GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
+
+WHEN = pytest.mark.parametrize(
+    "is_late", [pytest.param(False, id="before the list was made"), pytest.param(True, id="while the list is on its way")]
+)
+
+
+async def delete(scene: Scene, kind: Kind, name: str) -> None:
+    """Delete an object of the tenant's, and let the watch tell it."""
+    await scene.cluster.delete(kind, NAMESPACE, name)
+    scene.tell_news()
+
+
+def during_a_list(scene: Scene, plural: str, happening: Any, *, is_late: bool) -> None:
+    scene.cluster.troubles.append(Trouble("list", plural, happening, is_late=is_late))
+
+
+@WHEN
+async def test_a_grant_that_goes_during_a_sweep_stays_gone(is_late: bool) -> None:
+    scene = await Scene.open()
+    during_a_list(scene, "usergrants", lambda: delete(scene, USERGRANTS, "alice"), is_late=is_late)
+    await scene.controller.sweeper.sweep()
+    assert scene.controller.registry.grants == {}
+
+
+@WHEN
+async def test_a_connector_that_goes_during_a_sweep_stays_gone(is_late: bool) -> None:
+    scene = await Scene.open_consented()
+    during_a_list(scene, "oauthconnectors", lambda: delete(scene, OAUTHCONNECTORS, "calendar"), is_late=is_late)
+    await scene.controller.sweeper.sweep()
+    await scene.settle()
+    assert (await scene.condition("Accepted"))["reason"] == "ConnectorNotFound"
+
+
+@WHEN
+async def test_a_delivered_secret_that_goes_during_a_sweep_is_made_again(is_late: bool) -> None:
+    scene = await Scene.open_consented()
+    during_a_list(scene, "secrets", lambda: delete(scene, SECRETS, "alice-token"), is_late=is_late)
+    await scene.controller.sweeper.sweep()
+    await scene.settle()
+    assert (await scene.delivered())["data"]["access_token"] == "an-access-token"
+
+
+@WHEN
+async def test_what_is_made_during_a_sweep_stays_known(is_late: bool) -> None:
+    scene = await Scene.open()
+
+    async def another() -> None:
+        await scene.cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "metadata": {"name": "bob"}})
+        scene.tell_news()
+
+    during_a_list(scene, "usergrants", another, is_late=is_late)
+    await scene.controller.sweeper.sweep()
+    assert scene.controller.registry.grant_named(NAMESPACE, "bob") is not None
+
+
+@pytest.mark.parametrize("is_made_before", [pytest.param(True, id="listed"), pytest.param(False, id="not listed")])
+async def test_a_connector_that_is_made_anew_during_a_sweep_stays_known(is_made_before: bool) -> None:
+    scene = await Scene.open()
+    newer = {**CONNECTOR_BODY, "spec": {**CONNECTOR_BODY["spec"], "clientID": "another"}}
+
+    async def remake() -> None:
+        await scene.cluster.create(OAUTHCONNECTORS, NAMESPACE, newer)
+        scene.tell_news()
+
+    async def replace() -> None:
+        await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+        if is_made_before:
+            await remake()
+        else:
+            during_a_list(scene, "oauthconnectors", remake, is_late=True)
+
+    during_a_list(scene, "secrets", replace, is_late=False)
+    await scene.controller.sweeper.sweep()
+    assert scene.controller.registry.connectors[NAMESPACE, "calendar"].spec.client_id == "another"
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "name"),
+    [
+        pytest.param(USERGRANTS, NAMESPACE, "alice", id="a grant"),
+        pytest.param(OAUTHCONNECTORS, NAMESPACE, "calendar", id="a connector"),
+        pytest.param(SECRETS, NAMESPACE, "alice-token", id="a delivered Secret"),
+        pytest.param(SECRETS, OPERATOR_NAMESPACE, "", id="a sealed Secret"),
+    ],
+)
+async def test_an_end_that_the_watches_missed_is_noticed(kind: Kind, namespace: str, name: str) -> None:
+    scene = await Scene.open_consented()
+    if kind is USERGRANTS:
+        await scene.cluster.patch(kind, namespace, name, {"metadata": {"finalizers": []}})
+    await scene.cluster.delete(kind, namespace, name or (await scene.sealed_secret())["metadata"]["name"])
+    scene.cluster.take_news()
+    registry = scene.controller.registry
+    before = registry.take_stock()
+    await scene.controller.sweeper.sweep()
+    assert len(registry.take_stock()) == len(before) - 1
