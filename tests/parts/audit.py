@@ -59,7 +59,7 @@ def _call(event: dict[str, Any]) -> Call:
     target = event.get("objectRef", {})
     return Call(
         time=event["requestReceivedTimestamp"],
-        user=event["user"]["username"],
+        user=event["user"].get("username", ""),  # nobody, where the token was not recognized
         verb=event["verb"],
         resource="/".join(filter(None, (target.get("resource", event["requestURI"]), target.get("subresource")))),
         namespace=target.get("namespace"),
