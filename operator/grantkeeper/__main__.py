@@ -7,7 +7,7 @@ from importlib.metadata import version as version_of
 
 import typer
 
-from grantkeeper import logs
+from grantkeeper import alongside, logs
 from grantkeeper.errors import GrantkeeperError, KeyringError, SettingsError
 from grantkeeper.settings import ConsentSettings, ControllerSettings
 
@@ -40,6 +40,14 @@ def consent() -> None:
     from grantkeeper.consent import process  # noqa: PLC0415  # the other process's libraries stay out
 
     process.run(settings)
+
+
+@app.command()
+def all_in_one() -> None:
+    """Run both side by side, for development and small clusters; they end together."""
+    settings = ControllerSettings.from_environment(), ConsentSettings.from_environment()
+    logs.configure(settings[0].log_level)
+    sys.exit(alongside.run(*settings))
 
 
 @app.command()

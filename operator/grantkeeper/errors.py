@@ -6,7 +6,8 @@ GrantkeeperError
 ├── ConsentError             a person must be told
 ├── ProviderError            an authorization server did not do what was asked
 │   ├── MetadataError        its metadata will not do (core.metadata)
-│   ├── IDTokenError         its ID token is not for this client and request (core.idtoken)
+│   ├── IDTokenError         it does not say in a way that holds whose account it is (core.idtoken)
+│   ├── Unverifiable         a signature was made with none of its keys (core.signatures)
 │   ├── ProviderUnsent       not one byte was sent: nothing can have been spent, try again
 │   ├── ProviderDistrusted   refused before sending: its certificate or its address; a person must act
 │   └── AnswerLost           sent, and nothing usable came back: what was presented may be spent

@@ -118,6 +118,7 @@ class EndpointsSpec(_Wire):
     authorization: str
     token: str
     revocation: str | None = None
+    userinfo: str | None = None
 
 
 class SecretKeyRef(_Wire):
@@ -206,11 +207,20 @@ class SecretSpec(_Wire):
     format: Format = Format.TOKEN
 
 
+class ExpectedAccount(_Wire):
+    """The account at the provider that must consent: everything that is set must fit."""
+
+    subject: str | None = None
+    email: str | None = None
+    domain: str | None = None
+
+
 class UserGrantSpec(_Wire):
     """The desired state of a grant."""
 
     connector_ref: ConnectorRef
     user: str
+    expected_account: ExpectedAccount | None = None
     scopes: tuple[str, ...] = ()
     purpose: str | None = None
     secrets: tuple[SecretSpec, ...] = ()
@@ -233,6 +243,10 @@ class Account(_Wire):
     """The account at the provider that consented."""
 
     subject: str
+    username: str | None = None
+    email: str | None = None
+    name: str | None = None
+    picture: str | None = None
 
 
 class UserGrantStatus(_Wire):

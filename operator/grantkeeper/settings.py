@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         description="the URL under which people's browsers reach the consent pages, such as https://consent.example.com"
     )
     log_level: _Level = Field(default=LogLevel.INFO, description="the least important lines that are logged: DEBUG, INFO, WARNING or ERROR")
+    metrics_listen: _Listen = Field(
+        default="0.0.0.0:9090",
+        description="the address and port that /healthz, /readyz and /metrics are served on, host:port, which people never reach",
+    )
     service_account_directory: Path = Field(
         default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
         description="where the token and the CA certificate of the Pod's ServiceAccount are mounted",

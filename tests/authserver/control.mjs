@@ -2,13 +2,14 @@
 import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';
 
-export function control(store, faults) {
+export function control(store, faults, rotate) {
   const actions = {
     '/clients': async (request) => store.addClient(await json(request)), // client metadata of RFC 7591
     '/forget': (request, url) => ({ forgotten: store.forgetAccount(url.searchParams.get('account')) }), // tokens, grants, sessions
     '/hold': () => faults.hold(),
     '/release': () => faults.release(),
     '/cut': () => { faults.cuts += 1; },
+    '/rotate': () => rotate(), // the signing key, from the next start on
     '/held': () => ({ held: faults.held }),
   };
   return createServer(async (request, response) => {

@@ -8,23 +8,24 @@ import Provider from 'oidc-provider';
 
 import { control } from './control.mjs';
 import { faults } from './faults.mjs';
-import { issueKeys } from './keys.mjs';
+import { issueKeys, rotateKeys } from './keys.mjs';
 import { keepLedger, noteCodes } from './ledger.mjs';
 import { pages } from './pages.mjs';
 import { openStore } from './store.mjs';
 
 const { PORT, CONTROL_PORT, CERTIFICATE, KEY, DIRECTORY, ISSUED_FILE } = process.env;
 const lifetime = Number(process.env.ACCESS_TOKEN_LIFETIME ?? 60);
-const scopes = (process.env.SCOPES ?? 'openid offline_access email calendar.read calendar.write').split(' ');
+const scopes = (process.env.SCOPES ?? 'openid offline_access email profile calendar.read calendar.write').split(' ');
 const issuer = `https://127.0.0.1:${PORT}`;
+const keys = join(DIRECTORY, 'keys.json');
 const store = openStore(join(DIRECTORY, 'store.jsonl'));
 
 const provider = new Provider(issuer, {
   adapter: store.Adapter,
-  ...issueKeys(join(DIRECTORY, 'keys.json')),
+  ...issueKeys(keys),
   scopes,
-  claims: { openid: ['sub'], email: ['email', 'email_verified'] },
-  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, email: `${id}@example.test`, email_verified: true }) }),
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username', 'picture'] },
+  findAccount: (ctx, id) => ({ accountId: id, claims: () => describe(id) }),
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
   expiresWithSession: () => false,
@@ -46,13 +47,25 @@ const provider = new Provider(issuer, {
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
 });
 
+// Everybody's address is verified, but that of accounts whose name says otherwise.
+function describe(id) {
+  return {
+    sub: id,
+    email: `${id}@example.test`,
+    email_verified: !id.startsWith('unverified'),
+    name: `${id} of the tests`,
+    preferred_username: id,
+    picture: `${issuer}/pictures/${id}`,
+  };
+}
+
 noteCodes(provider, ISSUED_FILE);
 provider.use(faults.middleware);
 provider.use(keepLedger(join(DIRECTORY, 'ledger.jsonl'), ISSUED_FILE));
 provider.use(pages(provider));
 provider.on('server_error', (ctx, error) => console.error('server_error', error));
 
-control(store, faults).listen(Number(CONTROL_PORT), '127.0.0.1', () => {
+control(store, faults, () => rotateKeys(keys)).listen(Number(CONTROL_PORT), '127.0.0.1', () => {
   createServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) }, provider.callback())
     .listen(Number(PORT), '127.0.0.1', () => console.log(`ready: ${issuer}`));
 });

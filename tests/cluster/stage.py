@@ -41,9 +41,19 @@ class Stage:
     # What people apply
 
     def add_connector(self, name: str = "calendar", *, lifetime: int = 60, label: str | None = None, **spec: Any) -> None:
-        """A connector with its client Secret, registered at the authorization server; `spec` overrides fields."""
+        """A connector with its client Secret, registered at the authorization server; `spec` overrides fields, and None leaves one out."""
         redirect = f"{self.installation.external_url}/callback/{self.namespace}/{name}"
         self.auth_server.register(spec.get("clientID", self.client_id), CLIENT_SECRET, redirect_uris=[redirect], lifetime=lifetime)
+        fields = {
+            "issuer": self.auth_server.issuer,
+            "caBundle": self.auth_server.ca_bundle,
+            "clientID": self.client_id,
+            "clientSecretRef": {"name": f"{name}-client"},
+            "scopes": ["openid", "offline_access", "calendar.read"],
+            "authorizationParameters": {"prompt": "consent"},
+            "consent": {"link": "Status"},
+            **spec,
+        }
         self.control_plane.apply(
             [
                 {
@@ -60,16 +70,7 @@ class Stage:
                     "apiVersion": "grantkeeper.dev/v1alpha1",
                     "kind": "OAuthConnector",
                     "metadata": {"name": name, "namespace": self.namespace},
-                    "spec": {
-                        "issuer": self.auth_server.issuer,
-                        "caBundle": self.auth_server.ca_bundle,
-                        "clientID": self.client_id,
-                        "clientSecretRef": {"name": f"{name}-client"},
-                        "scopes": ["openid", "offline_access", "calendar.read"],
-                        "authorizationParameters": {"prompt": "consent"},
-                        "consent": {"link": "Status"},
-                        **spec,
-                    },
+                    "spec": {field: value for field, value in fields.items() if value is not None},
                 },
             ]
         )

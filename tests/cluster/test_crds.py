@@ -88,7 +88,7 @@ def test_forbidden_change_is_refused_with_its_message(api: httpx.Client, namespa
 def test_documented_examples_are_accepted(api: httpx.Client) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (CRDS / "README.md").read_text(), re.DOTALL)
     answers = [try_to_create(api, {**example, "metadata": {"name": "example"}}) for example in map(yaml.safe_load, blocks)]
-    assert [answer.status_code for answer in answers] == [201, 201]
+    assert {answer.status_code for answer in answers} == {201}
 
 
 @pytest.mark.parametrize(

@@ -34,4 +34,4 @@ def test_the_processes_end_when_they_are_told_to(grantkeeper: Installation) -> N
     for container in (grantkeeper.controller, grantkeeper.consent):
         assert container.stop() != -signal.SIGKILL
         container.start()
-    grantkeeper.consent.wait_until_it_answers(grantkeeper.external_url)
+        container.wait_until_ready()

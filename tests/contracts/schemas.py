@@ -23,7 +23,19 @@ VECTORS = ROOT / "tests" / "vectors" / "crds"
 Schema = dict[str, Any]
 
 KINDS: dict[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
-BOUNDS = ("pattern", "enum", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "maxProperties", "format")
+BOUNDS = (
+    "pattern",
+    "enum",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "format",
+)
 
 
 class Rule(NamedTuple):
@@ -116,7 +128,7 @@ def _keeps(bound: str, limit: Any, value: Any) -> bool:  # what the bound says o
             return re.search(limit, value) is not None
         case "enum":
             return value in limit
-        case "minLength" | "minItems":
+        case "minLength" | "minItems" | "minProperties":
             return bool(len(value) >= limit)
         case "maxLength" | "maxItems" | "maxProperties":
             return bool(len(value) <= limit)

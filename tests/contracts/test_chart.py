@@ -87,6 +87,7 @@ def test_controller_is_told_what_it_needs() -> None:
         "GRANTKEEPER_KEYRING_SECRET": "grantkeeper-keyring",
         "GRANTKEEPER_KEYRING_GENERATE": "true",
         "GRANTKEEPER_PROVIDER_NETWORKS": "10.20.0.0/16,fd00::/8",
+        "GRANTKEEPER_METRICS_LISTEN": "0.0.0.0:9090",
         "GRANTKEEPER_LOG_LEVEL": "INFO",
     }
 
@@ -97,13 +98,25 @@ def test_consent_is_told_what_it_needs_and_listens_where_its_service_leads() -> 
         "GRANTKEEPER_NAMESPACE": "metadata.namespace",
         "GRANTKEEPER_EXTERNAL_URL": EXTERNAL_URL,
         "GRANTKEEPER_LISTEN": "0.0.0.0:8081",
+        "GRANTKEEPER_METRICS_LISTEN": "0.0.0.0:9090",
         "GRANTKEEPER_LOG_LEVEL": "DEBUG",
     }
     (service,) = of_kind("Service", manifests).values()
     pod = of_kind("Deployment", manifests)["grantkeeper-consent"]["spec"]["template"]
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
-    assert containers(manifests)["consent"]["ports"] == [{"name": "http", "containerPort": 8081}]
+    assert {"name": "http", "containerPort": 8081} in containers(manifests)["consent"]["ports"]
+
+
+@pytest.mark.parametrize("component", ["controller", "consent"])
+def test_process_is_asked_how_it_is_where_no_service_leads(component: str) -> None:
+    manifests = render("metrics.port=9100")
+    container = containers(manifests)[component]
+    assert environment(manifests, component)["GRANTKEEPER_METRICS_LISTEN"] == "0.0.0.0:9100"
+    assert {"name": "metrics", "containerPort": 9100} in container["ports"]
+    asked = {name: container[name]["httpGet"] for name in ("livenessProbe", "readinessProbe")}
+    assert asked == {"livenessProbe": {"path": "/healthz", "port": "metrics"}, "readinessProbe": {"path": "/readyz", "port": "metrics"}}
+    assert "metrics" not in {port["targetPort"] for service in of_kind("Service", manifests).values() for port in service["spec"]["ports"]}
 
 
 @pytest.mark.parametrize(("component", "settings"), [("controller", ControllerSettings), ("consent", ConsentSettings)])

@@ -1,15 +1,21 @@
+"""ID tokens: what the conformance suite tries on a client, and more, each a row."""
+
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from grantkeeper.core.idtoken import IDTokenError, judge_id_token
+from fakes.signing import Signer, make_key, publish
+from grantkeeper.core.idtoken import IDTokenError, judge_id_token, names_another
+from grantkeeper.core.signatures import read_keys
 from grantkeeper.core.tokens import IDClaims
 
 NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
@@ -22,18 +28,20 @@ CLAIMS: dict[str, object] = {
     "iat": SOON - 300,
     "nonce": "nonce-1",
 }
+SERVER = Signer(make_key("RSA"), algorithm="RS256")
+STRANGER = Signer(make_key("RSA", number=2), algorithm="RS256")
+OTHER_KEY = Signer(make_key("RSA", number=3), kid="second", algorithm="RS256")
+ACCESS_TOKEN = SecretStr("an-access-token")
 
 
-def part(document: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(document).encode()).decode().rstrip("=")
+def half_hash(token: str, name: str = "sha256") -> str:
+    digest = hashlib.new(name, token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
 
 
-def id_token(claims: object) -> SecretStr:
-    return SecretStr(f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln")
-
-
-def judge(token: SecretStr, *, nonce: str | None = "nonce-1") -> IDClaims:
-    return judge_id_token(token, issuer="https://as.test", client_id="client-1", nonce=nonce, now=NOW)
+def judge(token: SecretStr, *, nonce: str | None = "nonce-1", keys: tuple[Signer, ...] = (SERVER,)) -> IDClaims:
+    known = read_keys(publish(*(signer.publish() for signer in keys)))
+    return judge_id_token(token, known, issuer="https://as.test", client_id="client-1", nonce=nonce, access_token=ACCESS_TOKEN, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +54,17 @@ def judge(token: SecretStr, *, nonce: str | None = "nonce-1") -> IDClaims:
         pytest.param({"exp": float(SOON)}, "nonce-1", id="a fraction of a second"),
         pytest.param({"nonce": None}, None, id="a refresh, whose ID token needs no nonce"),
         pytest.param({}, None, id="a refresh that repeats the nonce"),
-        pytest.param({"email": "a@example.com", "picture": {"x": 1}}, "nonce-1", id="claims that nobody asked about"),
+        pytest.param({"acr": "1", "picture": {"x": 1}}, "nonce-1", id="claims that nobody asked about"),
+        pytest.param({"azp": "client-1"}, "nonce-1", id="the party, named though there is only one"),
+        pytest.param({"at_hash": half_hash("an-access-token")}, "nonce-1", id="with the hash of the access token"),
+        pytest.param({"iat": SOON - 300 + 60}, "nonce-1", id="issued in a minute: clocks differ"),
         pytest.param({"sub": "s" * 255}, "nonce-1", id="the longest subject"),
     ],
 )
 def test_an_id_token_names_the_account(changed: dict[str, object], nonce: str | None) -> None:
     claims = {**CLAIMS, **changed}
-    judged = judge(id_token(claims), nonce=nonce)
-    assert judged.model_dump() == {"iss": "https://as.test", "sub": claims["sub"]}, "nothing else is kept"
+    judged = judge(SERVER.sign(claims), nonce=nonce)
+    assert judged.model_dump(exclude_none=True) == {"iss": "https://as.test", "sub": claims["sub"]}, "nothing else is kept"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +79,16 @@ def test_an_id_token_names_the_account(changed: dict[str, object], nonce: str | 
         pytest.param({"aud": None}, "wrong_audience", id="no audience"),
         pytest.param({"aud": {"client-1": 1}}, "wrong_audience", id="an audience that is no list"),
         pytest.param({"aud": "client-1 client-2"}, "wrong_audience", id="two audiences in one string"),
+        pytest.param({"aud": ["client-1", "api"]}, "wrong_party", id="for several, and it does not say for which"),
+        pytest.param({"aud": ["client-1", "api"], "azp": "api"}, "wrong_party", id="for several, and another one is named"),
+        pytest.param({"azp": "client-2"}, "wrong_party", id="for us, issued to another"),
+        pytest.param({"iat": None}, "no_issue_time", id="no time of issue"),
+        pytest.param({"iat": "now"}, "no_issue_time", id="a time of issue that is no number"),
+        pytest.param({"iat": SOON - 300 + 61}, "no_issue_time", id="issued in the future"),
+        pytest.param({"at_hash": half_hash("another")}, "wrong_token", id="the hash of another access token"),
+        pytest.param({"at_hash": half_hash("an-access-token", "sha512")}, "wrong_token", id="another kind of hash"),
+        pytest.param({"at_hash": 7}, "wrong_token", id="a hash that is a number"),
+        pytest.param({"at_hash": "é"}, "wrong_token", id="a hash beyond ASCII"),
         pytest.param({"sub": None}, "no_subject", id="no subject"),
         pytest.param({"sub": ""}, "no_subject", id="an empty subject"),
         pytest.param({"sub": 7}, "no_subject", id="a number for a subject"),
@@ -85,28 +106,54 @@ def test_an_id_token_names_the_account(changed: dict[str, object], nonce: str | 
 def test_an_id_token_is_refused(changed: dict[str, object], reason: str) -> None:
     claims = {name: value for name, value in {**CLAIMS, **changed}.items() if value is not None}
     with pytest.raises(IDTokenError) as caught:
-        judge(id_token(claims))
+        judge(SERVER.sign(claims))
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("token", "keys", "reason"),
     [
-        pytest.param("", id="nothing"),
-        pytest.param("opaque", id="no JWT"),
-        pytest.param(f"a.{part(CLAIMS)}", id="two parts"),
-        pytest.param(f"a.{part(CLAIMS)}.b.c.d", id="five parts: encrypted"),
-        pytest.param("a.!!!.b", id="no base64url"),
-        pytest.param("a.A.b", id="base64url that ends too early"),
-        pytest.param(f"a.{part([CLAIMS])}.b", id="a list"),
-        pytest.param(f"a.{part('alice')}.b", id="a string"),
-        pytest.param("a._w.b", id="no JSON"),
+        pytest.param(SERVER.sign(CLAIMS, kid=None), (SERVER,), None, id="kid absent, one key"),
+        pytest.param(SERVER.sign(CLAIMS, kid=None), (SERVER, OTHER_KEY), "ambiguous_key", id="kid absent, several keys"),
+        pytest.param(OTHER_KEY.sign(CLAIMS), (SERVER, OTHER_KEY), None, id="one of several keys, by its kid"),
+        pytest.param(OTHER_KEY.sign(CLAIMS), (SERVER,), "unknown_key", id="a kid that is not published"),
+        pytest.param(STRANGER.sign(CLAIMS), (SERVER,), "bad_signature", id="a signature that is not the server's"),
+        pytest.param(Signer(make_key("oct"), algorithm="HS256").sign(CLAIMS), (SERVER,), "wrong_algorithm", id="a shared secret"),
+        pytest.param(SecretStr("opaque"), (SERVER,), "unreadable", id="no JWT"),
     ],
 )
-def test_what_is_no_jwt_is_refused(text: str) -> None:
+def test_the_signature_is_checked(token: SecretStr, keys: tuple[Signer, ...], reason: str | None) -> None:
+    if reason is None:
+        assert judge(token, keys=keys).sub == "alice"
+        return
     with pytest.raises(IDTokenError) as caught:
-        judge(SecretStr(text))
-    assert caught.value.reason == "unreadable"
+        judge(token, keys=keys)
+    assert caught.value.reason == reason
+
+
+def test_none_is_no_algorithm() -> None:
+    header, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, CLAIMS))
+    with pytest.raises(IDTokenError, match="wrong_algorithm"):
+        judge(SecretStr(f"{header}.{claims}."))
+
+
+@pytest.mark.parametrize(
+    ("changed", "held", "another"),
+    [
+        pytest.param({}, IDClaims(iss="https://as.test", sub="alice"), False, id="the same"),
+        pytest.param({"sub": "mallory"}, IDClaims(iss="https://as.test", sub="alice"), True, id="another subject"),
+        pytest.param({"iss": "https://evil.test"}, IDClaims(iss="https://as.test", sub="alice"), True, id="another issuer"),
+        pytest.param({"sub": None}, IDClaims(iss="https://as.test", sub="alice"), True, id="no subject"),
+        pytest.param({"sub": "mallory"}, IDClaims(sub="alice"), False, id="nothing to compare with: known from userinfo alone"),
+    ],
+)
+def test_a_refreshed_id_token_names_another_account(changed: dict[str, object], held: IDClaims, another: bool) -> None:
+    assert names_another(SERVER.sign({**CLAIMS, **changed}), held) is another
+
+
+@pytest.mark.parametrize("text", ["", "opaque", "a.b", "a.A.b", "a._w.b", "a.b.c.d.e"])
+def test_a_refreshed_id_token_that_cannot_be_read_says_nothing(text: str) -> None:
+    assert not names_another(SecretStr(text), IDClaims(iss="https://as.test", sub="alice"))
 
 
 @given(
@@ -115,6 +162,6 @@ def test_what_is_no_jwt_is_refused(text: str) -> None:
         lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted(CLAIMS)), inner),
     )
 )
-def test_no_claims_make_judging_fail_otherwise(claims: object) -> None:
+def test_no_claims_make_judging_fail_otherwise(claims: Any) -> None:
     with pytest.raises(IDTokenError):
-        judge(id_token(claims))
+        judge(SERVER.sign(claims))

@@ -184,3 +184,5 @@ def test_endpoints_of_a_spec() -> None:
     assert from_spec(spec) == Endpoints(authorization="https://as.test/a", token="https://as.test/t")
     spec = EndpointsSpec(authorization="https://as.test/a", token="https://as.test/t", revocation="https://as.test/r")
     assert from_spec(spec).revocation == "https://as.test/r"
+    spec = EndpointsSpec(authorization="https://as.test/a", token="https://as.test/t", userinfo="https://as.test/me")
+    assert from_spec(spec).userinfo == "https://as.test/me"

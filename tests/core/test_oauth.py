@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.core.oauth import Client, Request, authorization_url, challenge, code_request, refresh_request, revocation_request
+from grantkeeper.core.oauth import (
+    Client,
+    Request,
+    authorization_url,
+    challenge,
+    code_request,
+    refresh_request,
+    revocation_request,
+    userinfo_request,
+)
 from grantkeeper.resources import ClientAuthentication
 
 ENDPOINTS = Endpoints(authorization="https://as.test/authorize", token="https://as.test/token", revocation="https://as.test/revoke")
@@ -70,6 +79,17 @@ def test_no_revocation_without_an_endpoint() -> None:
     client = replace(CLIENT, endpoints=replace(ENDPOINTS, revocation=None))
     with pytest.raises(ValueError, match="no revocation endpoint"):
         revocation_request(client, token=TOKEN, hint="access_token")
+
+
+def test_userinfo_is_asked_with_the_access_token_and_nothing_of_the_client() -> None:
+    client = replace(CLIENT, endpoints=replace(ENDPOINTS, userinfo="https://as.test/me"))
+    request = userinfo_request(client, access_token=SecretStr("at-1"))
+    bearer = request.headers["Authorization"]
+    assert (request.method, request.url, request.form.get_secret_value()) == ("GET", "https://as.test/me", "")
+    assert isinstance(bearer, SecretStr)
+    assert bearer.get_secret_value() == "Bearer at-1"
+    with pytest.raises(ValueError, match="no userinfo endpoint"):
+        userinfo_request(CLIENT, access_token=SecretStr("at-1"))
 
 
 @pytest.mark.parametrize(

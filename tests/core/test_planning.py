@@ -11,6 +11,7 @@ import pytest
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.planning import Act, Step, plan, token_state
+from grantkeeper.core.tokens import IDClaims
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 READY = ConnectorFacts("calendar", exists=True, ready=True, endpoints_known=True)
@@ -21,7 +22,7 @@ HELD = Holding(
     expires_at=NOW + timedelta(minutes=30),
     due_at=NOW + timedelta(minutes=15),
     scopes=("read",),
-    account="alice",
+    account=IDClaims(iss="https://as.test", sub="alice"),
     refresh_hash="f" * 64,
 )
 EXPIRED = replace(HELD, expires_at=NOW, due_at=NOW - timedelta(minutes=15))
@@ -55,6 +56,15 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(unasked(refusal="ConsentDenied"), (Act.ASK,), "ConsentDenied", id="denied: it is said, and asked once more"),
         pytest.param(
             unasked(refusal="ExchangeFailed", has_open_request=True), (), "ExchangeFailed", id="failed: said while the new link is open"
+        ),
+        pytest.param(
+            unasked(refusal="AccountMismatch", expected_account="subject 1"),
+            (Act.ASK,),
+            "AccountMismatch",
+            id="another account: ask once more",
+        ),
+        pytest.param(
+            facts(is_dead=True, refusal="AccountMismatch"), (Act.ASK,), "AccountMismatch", id="a refresh brought another account's token"
         ),
         pytest.param(
             unasked(has_dangling_code=True), (Act.SETTLE, Act.ASK), "AwaitingConsent", id="a code left half redeemed: settle first"
@@ -156,3 +166,9 @@ def test_every_false_verdict_says_something() -> None:
 def test_each_secret_is_delivered_by_a_step_of_its_own() -> None:
     both = (SecretFacts("one", Copy.MISSING), SecretFacts("two", Copy.STALE))
     assert plan(facts(secrets=both)).steps == (Step(Act.DELIVER, "one"), Step(Act.DELIVER, "two"))
+
+
+def test_a_mismatch_names_what_was_expected() -> None:
+    verdicts = plan(unasked(refusal="AccountMismatch", expected_account="email alice@example.com")).verdicts
+    message = next(verdict.message for verdict in verdicts if verdict.type == "Authorized")
+    assert "(email alice@example.com)" in message

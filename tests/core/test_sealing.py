@@ -371,5 +371,6 @@ def test_what_makes_another_connector(change: dict[str, Any], same: bool) -> Non
 
 
 def test_one_endpoint_more_makes_another_connector() -> None:
-    more = {**ENDPOINTS, "revocation": "https://as.example/revoke"}
-    assert hash_connector(connector(endpoints=ENDPOINTS)) != hash_connector(connector(endpoints=more))
+    for endpoint in ("revocation", "userinfo"):
+        more = {**ENDPOINTS, endpoint: "https://as.example/another"}
+        assert hash_connector(connector(endpoints=ENDPOINTS)) != hash_connector(connector(endpoints=more))

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from doors.apiserver import ApiServer
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, USERGRANTS
 from grantkeeper.consent.app import build
+from grantkeeper.consent.measuring import Meter
 from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.texts import Texts
 
@@ -97,6 +98,7 @@ class House:
     now: datetime = NOW
     server: ApiServer = field(default_factory=ApiServer)
     pages: Pages = PAGES
+    meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
         self.server.put(USERGRANTS, grant())
@@ -110,7 +112,9 @@ class House:
 
     def app(self) -> ASGIApp:
         """The application."""
-        return build(self.server, self.pages, external_url=self.external_url, operator_namespace="grantkeeper", clock=lambda: self.now)
+        return build(
+            self.server, self.pages, self.meter, external_url=self.external_url, operator_namespace="grantkeeper", clock=lambda: self.now
+        )
 
     @asynccontextmanager
     async def browser(self) -> AsyncIterator[httpx.AsyncClient]:

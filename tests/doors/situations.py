@@ -85,6 +85,7 @@ SITUATIONS = (
     Situation("connected, less than asked", 200, "Example Calendar is connected", arrange=_with_status("Granted", **_FEWER)),
     Situation("refused: denied", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="ConsentDenied")),
     Situation("refused: exchange", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="ExchangeFailed")),
+    Situation("refused: account", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="AccountMismatch")),
     Situation("refused: other", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="SomethingNew")),
     Situation("expired", 410, "This link has expired", arrange=_with_request(state="Expired")),
     Situation(

@@ -36,7 +36,7 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"{version('grantkeeper')}\n")
 
 
-@pytest.mark.parametrize("command", ["controller", "consent"])
+@pytest.mark.parametrize("command", ["controller", "consent", "all-in-one"])
 def test_a_process_that_was_told_nothing_says_what_it_needs_and_ends(command: str) -> None:
     done = grantkeeper(command)
     assert done.returncode == 2
@@ -45,7 +45,14 @@ def test_a_process_that_was_told_nothing_says_what_it_needs_and_ends(command: st
     assert done.stdout == ""
 
 
-TOLD = {"NAMESPACE": "grantkeeper", "EXTERNAL_URL": "http://127.0.0.1:8080", "POD_NAME": "p", "POD_UID": "u", "LISTEN": "127.0.0.1:0"}
+TOLD = {
+    "NAMESPACE": "grantkeeper",
+    "EXTERNAL_URL": "http://127.0.0.1:8080",
+    "POD_NAME": "p",
+    "POD_UID": "u",
+    "LISTEN": "127.0.0.1:0",
+    "METRICS_LISTEN": "127.0.0.1:0",
+}
 
 LOOK = """
 import sys
@@ -63,7 +70,7 @@ finally:
     ("command", "foreign"),
     [
         pytest.param("consent", ("kopf", "httpx", "cryptography", "grantkeeper.controller"), id="consent"),
-        pytest.param("controller", ("starlette", "uvicorn", "jinja2", "grantkeeper.consent"), id="controller"),
+        pytest.param("controller", ("jinja2", "grantkeeper.consent"), id="controller"),
     ],
 )
 def test_a_process_that_finds_no_api_server_says_so_and_ends_having_imported_only_what_is_its_own(

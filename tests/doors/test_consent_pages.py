@@ -123,6 +123,7 @@ async def test_what_the_outcome_says() -> None:
     [
         pytest.param("ConsentDenied", "access was declined", id="denied"),
         pytest.param("ExchangeFailed", "could not be turned into a connection", id="exchange failed"),
+        pytest.param("AccountMismatch", "with another account than the one that this is meant for", id="another account"),
         pytest.param("SomethingNew", "did not come about", id="a reason that the pages do not know"),
     ],
 )

@@ -141,6 +141,7 @@ def settings(directory: Path, port: int, **changes: str) -> dict[str, str]:
         "GRANTKEEPER_NAMESPACE": "grantkeeper",
         "GRANTKEEPER_EXTERNAL_URL": f"http://127.0.0.1:{port}",
         "GRANTKEEPER_LISTEN": f"127.0.0.1:{port}",
+        "GRANTKEEPER_METRICS_LISTEN": "127.0.0.1:0",
         "KUBECONFIG": str(kubeconfig),
         **changes,
     }

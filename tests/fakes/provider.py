@@ -23,7 +23,10 @@ TOKENS = {"access_token": "an-access-token", "refresh_token": "a-refresh-token",
 
 
 class MemoryProvider(Provider):
-    """Answers token requests with what is in `next`, then always with `answer`, and keeps the forms that it was sent."""
+    """Answers token requests with what is in `next`, then always with `answer`, and keeps the forms that it was sent.
+
+    It is an OpenID provider where its metadata says so.
+    """
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -34,6 +37,10 @@ class MemoryProvider(Provider):
         """What happens while a token request is on its way."""
         self.metadata: dict[str, dict[str, Any]] = {ISSUER: METADATA}
         """By issuer; every other address shows a page for people."""
+        self.keys: list[dict[str, Any]] = []
+        self.userinfo: dict[str, Any] | None = None
+        self.asked: list[str] = []
+        """The addresses of the other requests: what was fetched, where userinfo was asked, what was revoked."""
 
     async def send(
         self,
@@ -44,9 +51,8 @@ class MemoryProvider(Provider):
         connect_by: timedelta = CONNECT_BY,  # noqa: ARG002
     ) -> Answer:
         """Take a request."""
-        if request.url.endswith("/revoke"):
-            self.revoked.append(request.form.get_secret_value())
-            return answer({})
+        if request.url not in {document["token_endpoint"] for document in self.metadata.values()}:
+            return self._answer_otherwise(request)
         if self.meanwhile is not None:
             await self.meanwhile()
         result = self.next.pop(0) if self.next else answer(self.answer)
@@ -56,9 +62,20 @@ class MemoryProvider(Provider):
             raise result
         return result
 
+    def _answer_otherwise(self, request: Request) -> Answer:
+        """Revocation, or userinfo."""
+        self.asked.append(request.url)
+        if request.method == "GET":
+            return answer(self.userinfo) if self.userinfo is not None else answer({}, status=403)
+        self.revoked.append(request.form.get_secret_value())
+        return answer({})
+
     async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> Answer:  # noqa: ARG002, ASYNC109
-        """The metadata of the server that an address belongs to."""
+        """The keys at their address, and the metadata of the server that any other address belongs to."""
+        self.asked.append(url)
         for issuer, document in self.metadata.items():
+            if url == document.get("jwks_uri"):
+                return answer({"keys": self.keys})
             if url.startswith(f"{issuer}/"):
                 return answer(document)
         return Answer(status=200, content_type="text/html", retry_after=None, body=b"<html>", date=None)

@@ -128,6 +128,12 @@ class AuthServer:
         """Revoke everything that this account has consented to: the next refresh is `invalid_grant`."""
         self._tell("forget", account=account)
 
+    def rotate_keys(self) -> None:
+        """Sign with a new key from now on, and publish no other; for that it is stopped and started."""
+        self._tell("rotate")
+        self.stop()
+        self.start()
+
     def hold(self) -> None:
         """Do the work of token requests, but send no answer until `release`."""
         self._tell("hold")

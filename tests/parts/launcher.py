@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urljoin
 
 import httpx
 import yaml
@@ -76,9 +77,21 @@ class Container:
         self.stop()
         self.start()
 
-    def wait_until_it_answers(self, url: str) -> None:
-        """Return when something at `url` speaks HTTP."""
-        self._child.wait_until(lambda: _answers(url), timeout=STARTING)
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment that the process runs in."""
+        return self._launch.environment
+
+    def probe(self, path: str) -> httpx.Response:
+        """Ask on the port that kubelet asks on, as patiently as kubelet."""
+        if self._launch.readiness is None:
+            raise PartFailed(f"{self.name} has no readinessProbe")
+        return httpx.get(urljoin(self._launch.readiness, path), timeout=5, trust_env=False)
+
+    def wait_until_ready(self) -> None:
+        """Return when the Pod's readiness probe succeeds; at once where it has none."""
+        if (url := self._launch.readiness) is not None:
+            self._child.wait_until(lambda: _succeeds(url), timeout=STARTING)
 
     def _start(self) -> Child:
         return Child.start(self.name, self._launch.command, log=self.log, environment=self._launch.environment)
@@ -149,8 +162,8 @@ class Installation:
             pod = self._pod_of(deployment)
             container = Container(pod, translate(pod, self._machine_for(pod)), self.directory / f"{pod['metadata']['name']}.log")
             self._containers[container.name] = container
-        self.consent.wait_until_it_answers(self.external_url)
         for container in self._containers.values():
+            container.wait_until_ready()
             self._report_running(container.pod)
 
     def _pod_of(self, deployment: Object) -> Object:
@@ -176,8 +189,9 @@ class Installation:
         private.write(account / "token", token)
         (account / "ca.crt").write_bytes(self.control_plane.ca.read_bytes())
         (account / "namespace").write_text(self.namespace)
-        ports = [port["containerPort"] for container in pod["spec"]["containers"] for port in container.get("ports", [])]
-        return Machine(api_port=self.control_plane.port, ports=dict.fromkeys(ports, self.port), service_account=account)
+        declared = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
+        ports = {port["containerPort"]: self.port if port["name"] == "http" else free_port() for port in declared}
+        return Machine(api_port=self.control_plane.port, ports=ports, service_account=account)
 
     def _report_running(self, pod: Object) -> None:
         """Write the Pod's status as kubelet does, so that `kubectl get pods` tells the truth."""
@@ -212,9 +226,9 @@ def render(values: Mapping[str, Any], namespace: str) -> list[Object]:
     return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
 
-def _answers(url: str) -> bool:
+def _succeeds(url: str) -> bool:
+    """Whether a probe succeeds, as kubelet sees it."""
     try:
-        httpx.get(url, timeout=5, trust_env=False)
+        return httpx.get(url, timeout=5, trust_env=False).status_code < httpx.codes.BAD_REQUEST
     except httpx.TransportError:
         return False
-    return True

@@ -5,7 +5,9 @@
 | `command: [grantkeeper]`, `args` | the program installed beside this Python, the same arguments |
 | `env` with a `value` | the same |
 | `env` from `metadata.name`, `metadata.namespace`, `metadata.uid` | the Pod's own |
-| `GRANTKEEPER_LISTEN` on a declared `containerPort` | a port of 127.0.0.1 |
+| `GRANTKEEPER_LISTEN`, `GRANTKEEPER_METRICS_LISTEN` on a declared `containerPort` | a port of 127.0.0.1 |
+| `readinessProbe`, an `httpGet` | asked until it succeeds, before the Pod is called ready |
+| `livenessProbe`, an `httpGet` | its address, for a test to ask; nothing is restarted because of it |
 | the volume with the ServiceAccount's token | a directory, named by `GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY` |
 | the Service `kubernetes` | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` |
 | `terminationGracePeriodSeconds` | the time between SIGTERM and SIGKILL |
@@ -28,7 +30,9 @@ SERVICE_ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 FIELDS = {"metadata.name": "name", "metadata.namespace": "namespace", "metadata.uid": "uid"}
 
 POD_FIELDS = frozenset({"containers", "volumes", "serviceAccountName", "terminationGracePeriodSeconds", "enableServiceLinks"})
-CONTAINER_FIELDS = frozenset({"name", "command", "args", "env", "ports", "volumeMounts"})
+CONTAINER_FIELDS = frozenset({"name", "command", "args", "env", "ports", "volumeMounts", "livenessProbe", "readinessProbe"})
+PROBE_FIELDS = frozenset({"httpGet", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold"})
+LISTENS = ("GRANTKEEPER_LISTEN", "GRANTKEEPER_METRICS_LISTEN")
 WITHOUT_EFFECT = frozenset({
     # There is no kernel of its own around the process, and nothing to pull, place or divide.
     *("securityContext", "resources", "image", "imagePullPolicy", "imagePullSecrets"),
@@ -58,6 +62,9 @@ class Launch:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     grace: int
+    liveness: str | None
+    """The URL of the probe; None where there is none."""
+    readiness: str | None
 
 
 def translate(pod: Object, machine: Machine) -> Launch:
@@ -84,6 +91,8 @@ def translate(pod: Object, machine: Machine) -> Launch:
             "GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY": str(machine.service_account),
         },
         grace=spec["terminationGracePeriodSeconds"],
+        liveness=_probe(container, "livenessProbe", machine.ports),
+        readiness=_probe(container, "readinessProbe", machine.ports),
     )
 
 
@@ -104,14 +113,25 @@ def _value_of(entry: Object, metadata: Object) -> str:
 
 
 def _listening(container: Object, ports: Mapping[int, int]) -> dict[str, str]:
-    declared = [port["containerPort"] for port in container.get("ports", [])]
-    if not declared:
-        return {}
-    listen = next((entry["value"] for entry in container.get("env", []) if entry["name"] == "GRANTKEEPER_LISTEN"), "")
-    port = int(listen.rpartition(":")[2] or 0)
-    if declared != [port] or port not in ports:
-        raise PartFailed(f"the container declares the ports {declared}, listens on '{listen}', and was given {dict(ports)}")
-    return {"GRANTKEEPER_LISTEN": f"127.0.0.1:{ports[port]}"}
+    declared = {port["containerPort"] for port in container.get("ports", [])}
+    told = {entry["name"]: int(entry["value"].rpartition(":")[2]) for entry in container.get("env", []) if entry["name"] in LISTENS}
+    if declared != set(told.values()) or len(declared) != len(told) or not declared <= ports.keys():
+        raise PartFailed(f"the container declares the ports {sorted(declared)}, is told {told}, and was given {dict(ports)}")
+    return {name: f"127.0.0.1:{ports[port]}" for name, port in told.items()}
+
+
+def _probe(container: Object, name: str, ports: Mapping[int, int]) -> str | None:
+    probe = container.get(name)
+    if probe is None:
+        return None
+    _refuse_unknown(name, probe, PROBE_FIELDS)
+    _refuse_unknown(f"{name}'s httpGet", probe["httpGet"], frozenset({"path", "port", "scheme"}))
+    asked = probe["httpGet"]
+    named = {port.get("name"): port["containerPort"] for port in container.get("ports", [])}
+    port = named.get(asked["port"], asked["port"])
+    if port not in ports or asked.get("scheme", "HTTP") != "HTTP":
+        raise PartFailed(f"the {name} asks at {asked}, and the container was given {dict(ports)}")
+    return f"http://127.0.0.1:{ports[port]}{asked['path']}"
 
 
 def _refuse_unknown_volumes(volumes: list[Object], mounts: list[Object]) -> None:

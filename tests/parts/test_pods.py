@@ -11,7 +11,7 @@ import pytest
 from parts import PartFailed
 from parts.pods import Machine, translate
 
-MACHINE = Machine(api_port=6443, ports={8080: 20080}, service_account=Path("/run/account"))
+MACHINE = Machine(api_port=6443, ports={8080: 20080, 9090: 20090}, service_account=Path("/run/account"))
 
 POD: dict[str, Any] = {
     "metadata": {"name": "consent-1", "namespace": "grantkeeper", "uid": "the-uid"},
@@ -30,11 +30,14 @@ POD: dict[str, Any] = {
                     {"name": "GRANTKEEPER_EXTERNAL_URL", "value": "https://connect.example.com"},
                     {"name": "GRANTKEEPER_EMPTY"},
                     {"name": "GRANTKEEPER_LISTEN", "value": "0.0.0.0:8080"},
+                    {"name": "GRANTKEEPER_METRICS_LISTEN", "value": "0.0.0.0:9090"},
                     {"name": "GRANTKEEPER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
                     {"name": "GRANTKEEPER_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                     {"name": "GRANTKEEPER_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
                 ],
-                "ports": [{"containerPort": 8080}],
+                "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
+                "livenessProbe": {"httpGet": {"path": "/healthz", "port": "metrics", "scheme": "HTTP"}, "periodSeconds": 10},
+                "readinessProbe": {"httpGet": {"path": "/readyz", "port": 9090}, "failureThreshold": 3},
                 "volumeMounts": [{"name": "account", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}],
             },
         ],
@@ -58,10 +61,13 @@ def test_everything_in_the_table_is_put_in_its_place() -> None:
     assert launch.name == "consent"
     assert launch.command == (str(Path(sys.executable).with_name("grantkeeper")), "consent")
     assert launch.grace == 45
+    assert launch.liveness == "http://127.0.0.1:20090/healthz"
+    assert launch.readiness == "http://127.0.0.1:20090/readyz"
     assert launch.environment == {
         "GRANTKEEPER_EXTERNAL_URL": "https://connect.example.com",
         "GRANTKEEPER_EMPTY": "",
         "GRANTKEEPER_LISTEN": "127.0.0.1:20080",
+        "GRANTKEEPER_METRICS_LISTEN": "127.0.0.1:20090",
         "GRANTKEEPER_NAMESPACE": "grantkeeper",
         "GRANTKEEPER_POD_NAME": "consent-1",
         "GRANTKEEPER_POD_UID": "the-uid",
@@ -73,10 +79,13 @@ def test_everything_in_the_table_is_put_in_its_place() -> None:
 
 def test_a_container_without_ports_listens_nowhere() -> None:
     def close(_: dict[str, Any], container: dict[str, Any]) -> None:
-        del container["ports"]
+        for name in ("ports", "livenessProbe", "readinessProbe"):
+            del container[name]
         container["env"] = []
 
-    assert "GRANTKEEPER_LISTEN" not in translate(changed(close), MACHINE).environment
+    launch = translate(changed(close), MACHINE)
+    assert "GRANTKEEPER_LISTEN" not in launch.environment
+    assert (launch.liveness, launch.readiness) == (None, None)
 
 
 def with_env(**entry: object) -> Change:
@@ -86,7 +95,7 @@ def with_env(**entry: object) -> Change:
 REFUSED = [
     pytest.param(lambda s, _: s.update(hostNetwork=True), "of a Pod: hostNetwork", id="a field of the Pod"),
     pytest.param(lambda s, _: s.update(initContainers=[{}]), "of a Pod: initContainers", id="init containers"),
-    pytest.param(lambda _, c: c.update(livenessProbe={}, envFrom=[]), "of a container: envFrom, livenessProbe", id="container fields"),
+    pytest.param(lambda _, c: c.update(startupProbe={}, envFrom=[]), "of a container: envFrom, startupProbe", id="container fields"),
     pytest.param(lambda s, c: s["containers"].append(c), "several containers", id="a second container"),
     pytest.param(lambda s, _: s.pop("enableServiceLinks"), "enableServiceLinks: false", id="variables of Services: the default"),
     pytest.param(lambda _, c: c.update(command=["sh"]), "the container's command is ['sh']", id="another program"),
@@ -95,9 +104,16 @@ REFUSED = [
     pytest.param(with_env(name="A", value="$(B)"), "expands no references", id="a reference to another variable"),
     pytest.param(lambda s, _: s["volumes"].append({"name": "x", "emptyDir": {}}), "of the volume x", id="another kind of volume"),
     pytest.param(lambda _, c: c["volumeMounts"].append({"mountPath": "/keys"}), "of the mount /keys", id="another mount"),
-    pytest.param(lambda _, c: c["ports"].append({"containerPort": 9090}), "declares the ports [8080, 9090]", id="a second port"),
-    pytest.param(lambda _, c: c.update(env=[]), "listens on ''", id="nothing is told to listen"),
-    pytest.param(lambda _, c: c["env"][2].update(value="0.0.0.0:9"), "listens on '0.0.0.0:9'", id="ports disagree"),
+    pytest.param(lambda _, c: c["ports"].append({"containerPort": 9}), "declares the ports [9, 8080, 9090]", id="a port of nobody's"),
+    pytest.param(lambda _, c: c.update(env=[]), "is told {}", id="nothing is told to listen"),
+    pytest.param(lambda _, c: c["env"][2].update(value="0.0.0.0:9"), "is told {'GRANTKEEPER_LISTEN': 9,", id="ports disagree"),
+    pytest.param(lambda _, c: c["env"][3].update(value="0.0.0.0:8080"), "declares the ports [8080, 9090]", id="two on one port"),
+    pytest.param(lambda _, c: c["livenessProbe"].update(exec={}), "of a livenessProbe: exec", id="another kind of probe"),
+    pytest.param(
+        lambda _, c: c["readinessProbe"]["httpGet"].update(httpHeaders=[]), "readinessProbe's httpGet: httpHeaders", id="headers of a probe"
+    ),
+    pytest.param(lambda _, c: c["readinessProbe"]["httpGet"].update(port="web"), "the readinessProbe asks at", id="a probe of no port"),
+    pytest.param(lambda _, c: c["livenessProbe"]["httpGet"].update(scheme="HTTPS"), "the livenessProbe asks at", id="a probe by https"),
 ]
 
 

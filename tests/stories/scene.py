@@ -41,13 +41,16 @@ class Scene:
     """When the keeper wants to look at the grant again."""
 
     @classmethod
-    async def open(cls) -> Scene:
-        """The scene as it is when the grant has just been applied and the controller has asked for consent."""
+    async def open(cls, provider: MemoryProvider | None = None, **spec: Any) -> Scene:
+        """The scene as it is when the grant has just been applied and the controller has asked for consent.
+
+        `spec` is the grant's, besides what every grant here has.
+        """
         hands = [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)]
-        cluster, provider = TroubledCluster(lambda: hands[0]), MemoryProvider()
+        cluster, provider = TroubledCluster(lambda: hands[0]), provider or MemoryProvider()
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
         await cluster.create(OAUTHCONNECTORS, NAMESPACE, CONNECTOR_BODY)
-        await cluster.create(USERGRANTS, NAMESPACE, GRANT_BODY)
+        await cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "spec": {**GRANT_BODY["spec"], **spec}})
         controller = await Controller.start(SETTINGS, cluster, provider, clock=lambda: hands[0])
         scene = cls(controller, cluster, provider, hands)
         await scene.settle()

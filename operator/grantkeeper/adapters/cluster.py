@@ -61,6 +61,10 @@ class Cluster:
             return False
         return kind.plural in {offered["name"] for offered in resources.get("resources", ())}
 
+    async def read_version(self) -> str:
+        """The version of the API server, which it tells to everybody."""
+        return str((await self._calls.call("GET", "version"))["gitVersion"])
+
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """Read one object by a quorum read: nothing that was acknowledged before is missed. NotFound where there is none."""
         return await self._calls.call("GET", kind.path(namespace, name))

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from grantkeeper.consent.doors import Doors
 from grantkeeper.consent.guarding import Guard, strict_headers
+from grantkeeper.consent.measuring import Meter
 from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Cluster, Reach
 from grantkeeper.consent.tickets import Tickets
@@ -38,6 +39,7 @@ def _draw() -> str:
 def build(
     cluster: Cluster,
     pages: Pages,
+    meter: Meter,
     *,
     external_url: str,
     operator_namespace: str,
@@ -50,7 +52,7 @@ def build(
     """
     external_url = external_url.rstrip("/")
     path, is_secure = urlsplit(external_url).path, urlsplit(external_url).scheme == "https"
-    doors = Doors(external_url, Reach(cluster, operator_namespace), pages, Tickets(secure=is_secure), clock, draw)
+    doors = Doors(external_url, Reach(cluster, operator_namespace), pages, Tickets(secure=is_secure), meter, clock, draw)
 
     def refuse(_: Request, failure: Exception) -> Response:
         if not isinstance(failure, HTTPException) or failure.status_code != HTTPStatus.METHOD_NOT_ALLOWED:

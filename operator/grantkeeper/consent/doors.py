@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, read_redirect
 from grantkeeper.consent.judging import depart, find_request, is_open, judge
+from grantkeeper.consent.measuring import Meter
 from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Reach
 from grantkeeper.consent.tickets import Ticket, Tickets
@@ -39,6 +40,7 @@ class Doors:
     reach: Reach
     pages: Pages
     tickets: Tickets
+    meter: Meter
     clock: Callable[[], datetime]
     draw: Callable[[], str]
 
@@ -106,6 +108,7 @@ class Doors:
     async def _leave(self, answer: Answer) -> Response:
         link = answer.ticket.link
         number = await self.reach.leave(answer)
+        self.meter.count_answer(has_code=answer.redirect.code is not None, is_left=number is not None)
         _log.info("An answer came back", namespace=link.namespace, grant=link.grant, number=number)
         return self.pages.render(Notice.USED) if number is None else self._send_to(link, "?look=1")
 

@@ -11,7 +11,7 @@ from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.requests import hash_id
-from grantkeeper.resources import PKCE, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
+from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""
@@ -46,7 +46,7 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
         case RequestState.OPEN if not look:
             return _ask(grant, request, connector, server, now) if connector and server else Notice.UNREADY
         case RequestState.GRANTED:
-            account = grant.status.account.subject if grant.status.account else None
+            account = _name_account(grant.status.account)
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, connector)
             return Connected(_describe_asker(grant), known, account, scopes)
         case RequestState.REFUSED:
@@ -111,6 +111,11 @@ def _wait(request: ConsentRequestStatus, server: Server, look: int) -> Waiting:
     pause = next((seconds for last, seconds in _PAUSES if look <= last), None)
     is_slow = look > _PATIENCE
     return Waiting(server, look, pause, is_slow=is_slow, may_start_again=is_slow and request.state is RequestState.OPEN)
+
+
+def _name_account(account: Account | None) -> str | None:
+    """The name by which its owner knows it best."""
+    return (account.username or account.email or account.name or account.subject) if account else None
 
 
 def _describe_asker(grant: UserGrant) -> Asker:

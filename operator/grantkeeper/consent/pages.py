@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,7 +43,8 @@ _AGAIN = {Notice.UNREADY: 30, Notice.TROUBLE: 10}
 class Pages:
     """The pages in one language. They need nothing but themselves: no script, no other request, one style sheet inside."""
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: Texts, shown: Callable[[Page], None] = lambda _: None) -> None:
+        self._shown = shown
         style = (_HERE / "static" / "pages.css").read_text(encoding="utf-8")
         self._style_hash = b64encode(sha256(style.encode()).digest()).decode()
         self._environment = Environment(
@@ -75,7 +77,8 @@ class Pages:
         )
 
     def render(self, page: Page) -> HTMLResponse:
-        """The response that shows a page."""
+        """The response that shows a page, which counts as shown."""
+        self._shown(page)
         status, again = (_STATUSES[page], _AGAIN.get(page)) if isinstance(page, Notice) else (200, None)
         html = self._environment.get_template(_TEMPLATES[type(page)]).render(page=page, again=again)
         return HTMLResponse(html, status, {"Retry-After": str(again)} if again else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Agenda:
     _due: dict[Subject, datetime] = field(default_factory=dict)
     _heap: list[tuple[datetime, int, Subject]] = field(default_factory=list)
     _under_way: dict[Subject, asyncio.Task[None]] = field(default_factory=dict)
+    _began: dict[Subject, float] = field(default_factory=dict)
     _groups: Counter[Hashable] = field(default_factory=Counter)
     _parked: dict[Hashable, dict[Subject, None]] = field(default_factory=lambda: defaultdict(dict))
     """Those of each group that wait for a place, once each, the longest first."""
@@ -79,6 +81,11 @@ class Agenda:
                 continue
 
     @property
+    def longest_pass(self) -> float:
+        """Seconds that the oldest of the passes has been under way; 0 where there is none."""
+        return time.monotonic() - min(self._began.values()) if self._began else 0.0
+
+    @property
     def is_draining(self) -> bool:
         """Whether the end has begun: nothing new is to be presented anywhere."""
         return self._is_draining
@@ -106,6 +113,7 @@ class Agenda:
                 continue
             self._parked.get(group, {}).pop(subject, None)
             self._groups[group] += 1
+            self._began[subject] = time.monotonic()
             self._under_way[subject] = asyncio.create_task(self._pass(subject, group, keep))
 
     async def _pass(self, subject: Subject, group: Hashable, keep: Pass) -> None:
@@ -119,7 +127,7 @@ class Agenda:
             log.exception("a pass failed unexpectedly and is repeated", kind=subject[0], subject=subject[1])
             wake_at = self.clock() + REPEAT_AFTER
         finally:
-            del self._under_way[subject]
+            del self._under_way[subject], self._began[subject]
             self._leave(group)
             if subject in self._again:
                 self._again.discard(subject)

@@ -17,8 +17,11 @@ import structlog
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
 from grantkeeper.adapters.provider import Provider
+from grantkeeper.controller.keysets import KeySets
+from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.conditions import merge
+from grantkeeper.core.messages import Answer
 from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reporting import patch_status
@@ -67,6 +70,8 @@ class Connectors:
     """Called when what is known of a connector has changed, so that its grants are looked at."""
     look: Callable[[Name], None]
     """Called to have a connector looked at again."""
+    meter: Meter
+    key_sets: KeySets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
 
@@ -83,6 +88,7 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             self._standings.pop(name, None)
+            self.key_sets.forget(name)
             self.changed(name)
             return None
         before = self._start(name, connector)
@@ -96,6 +102,8 @@ class Connectors:
         if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
             self.changed(name)
         await self._report(connector, standing)
+        if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
+            await self.key_sets.keep(name, standing.endpoints.jwks, _ca_bundle(connector))
         return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
 
     async def client(self, name: Name) -> Remembered:
@@ -172,14 +180,13 @@ class Connectors:
             return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
 
     async def _discover(self, connector: OAuthConnector) -> Endpoints:
-        ca_bundle = _ca_bundle(connector)
         if connector.spec.issuer is None:
             endpoints = _endpoints_of_spec(connector)
-            await self.provider.fetch(endpoints.token, ca_bundle=ca_bundle, timeout=FETCH_WITHIN)  # any answer shows that it is there
+            await self._fetch(endpoints.token, connector)  # any answer shows that it is there
             return endpoints
         failure: MetadataError | None = None
         for url in discovery_urls(connector.spec.issuer):
-            answer = await self.provider.fetch(url, ca_bundle=ca_bundle, timeout=FETCH_WITHIN)
+            answer = await self._fetch(url, connector)
             try:
                 return read_metadata(connector.spec.issuer, answer)
             except MetadataError as error:
@@ -187,6 +194,11 @@ class Connectors:
         if failure is None:
             raise ProviderDistrusted("No metadata address can be made from spec.issuer.")
         raise failure
+
+    async def _fetch(self, url: str, connector: OAuthConnector) -> Answer:
+        name = (connector.metadata.namespace, connector.metadata.name)
+        fetching = self.provider.fetch(url, ca_bundle=_ca_bundle(connector), timeout=FETCH_WITHIN)
+        return await self.meter.follow(name, "discovery", fetching)
 
     async def _report(self, connector: OAuthConnector, standing: Standing) -> None:
         name = (connector.metadata.namespace, connector.metadata.name)

@@ -17,6 +17,7 @@ import structlog
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.gathering import Gathered, Gatherer, Obstacle
+from grantkeeper.controller.measuring import Meter
 from grantkeeper.core import rendering
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import Delivery, Sealed
@@ -35,6 +36,7 @@ class Deliverer:
     vault: Vault
     gatherer: Gatherer
     clock: Callable[[], datetime]
+    meter: Meter
 
     async def deliver(self, gathered: Gathered, name: str) -> None:
         """Bring a Secret to what is held; what stands in the way is remembered as an obstacle for a while."""
@@ -75,6 +77,7 @@ class Deliverer:
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
         self.gatherer.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
+        self.meter.count_delivery()
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
@@ -88,6 +91,7 @@ class Deliverer:
         except (Conflict, NotFound):
             await self._note_anew(copy)
             return
+        self.meter.count_delivery()
         log.info("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
 
     async def _note_anew(self, copy: rendering.DeliveredCopy) -> None:

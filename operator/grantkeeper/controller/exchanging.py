@@ -15,19 +15,24 @@ from pydantic import SecretStr
 
 from grantkeeper.controller.committing import commit
 from grantkeeper.controller.finalizing import Finalizers
+from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Presenter, Result, Unsent
 from grantkeeper.controller.refreshing import assumed_lifetime, describe
+from grantkeeper.controller.registry import Name
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
+from grantkeeper.controller.sparing import Siblings, account_of
 from grantkeeper.core import requests as asked
+from grantkeeper.core.accounts import is_expected
 from grantkeeper.core.answers import read_token_answer
-from grantkeeper.core.idtoken import IDTokenError, judge_id_token
+from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
 from grantkeeper.core.outcomes import Granted, Outcome
 from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
+from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
 from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
@@ -51,6 +56,11 @@ class Question:
     requests: tuple[ConsentRequest, ...]
     request: ConsentRequest
 
+    @property
+    def name(self) -> Name:
+        """The connector's."""
+        return self.connector.metadata.namespace, self.connector.metadata.name
+
 
 @dataclass(frozen=True, slots=True)
 class Exchanger:
@@ -60,6 +70,8 @@ class Exchanger:
     seals: Seals
     finalizers: Finalizers
     revoker: Revoker
+    identifier: Identifier
+    siblings: Siblings
 
     async def exchange(self, question: Question, code: SecretStr) -> bool:
         """Present a code and keep what comes; False where it was not presented and has to be judged again."""
@@ -82,6 +94,7 @@ class Exchanger:
                 break
             sealed = claimed
             await asyncio.sleep(SEND_AGAIN_AFTER)
+        self.presenter.meter.count_exchange(result)
         await self._conclude(result, question, claimed, key)
         return True
 
@@ -100,12 +113,11 @@ class Exchanger:
         return sealed.model_copy(update={"claim": claim, "requests": self._seal(question, answered)})
 
     async def _present(self, question: Question, code: SecretStr, since: float) -> Result:
-        name = (question.connector.metadata.namespace, question.connector.metadata.name)
         request = code_request(
             question.client,
             code=code,
             verifier=question.request.verifier if question.client.pkce else None,
-            redirect_uri=self.presenter.connectors.redirect_uri(name),
+            redirect_uri=self.presenter.connectors.redirect_uri(question.name),
         )
 
         sent_at = self.presenter.clock()
@@ -119,41 +131,50 @@ class Exchanger:
                 separator=question.client.scope_separator,
             )
 
-        return await self.presenter.present(request, since=since, connector=name, ca_bundle=question.ca_bundle, read=read)
+        return await self.presenter.present(request, since=since, connector=question.name, ca_bundle=question.ca_bundle, read=read)
 
     async def _conclude(self, result: Result, question: Question, claimed: Sealed, key: DataKey) -> None:
         line = log.bind(namespace=question.grant.metadata.namespace, grant=question.grant.metadata.name)
         if not isinstance(result, Granted):
             reason = result.problem.reason if isinstance(result, Unsent) else result.reason
             line.warning("a code was not exchanged", error=reason)
-            await self._fail(question, claimed)
+            await self._fail(question, claimed, "ExchangeFailed")
             return
+        expected = question.grant.spec.expected_account
         try:
-            tokens = self._identify(result, question)
+            claims = await self.identifier.identify(
+                result,
+                Witness(question.name, question.client, question.ca_bundle),
+                nonce=question.request.nonce,
+                expected=expected,
+            )
         except IDTokenError as error:
-            line.warning("an ID token does not fit; what came with it is revoked", error=str(error))
-            await self.revoker.revoke(result.tokens, question.client, question.ca_bundle)
-            await self._fail(question, claimed)
+            line.warning("whose tokens these are cannot be told; they are revoked", error=error.reason)
+            await self.revoker.revoke(result.tokens, question.client, question.ca_bundle, connector=question.name)
+            await self._fail(question, claimed, "ExchangeFailed")
+            return
+        tokens = result.tokens.model_copy(update={"id_claims": claims})
+        if not is_expected(claims, expected):
+            line.warning("another account consented than the one that is expected")
+            await self._give_back(tokens, question)
+            await self._fail(question, claimed, "AccountMismatch")
             return
         if await self._store(tokens, question, claimed, key) is None:
             line.warning("the claim was taken; what came is revoked")
-            await self.revoker.revoke(tokens, question.client, question.ca_bundle)
+            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
             return
         line.info("consented", scopes=len(tokens.scopes))
 
-    def _identify(self, granted: Granted, question: Question) -> TokenSet:
-        """The tokens, with the account that the ID token names (OpenID Connect Core 3.1.3.7); as they are where there is none."""
-        issuer = question.client.endpoints.issuer
-        if granted.id_token is None or issuer is None:
-            return granted.tokens
-        claims = judge_id_token(
-            granted.id_token,
-            issuer=issuer,
-            client_id=question.client.client_id,
-            nonce=question.request.nonce,
-            now=self.presenter.clock(),
-        )
-        return granted.tokens.model_copy(update={"id_claims": claims})
+    async def _give_back(self, tokens: TokenSet, question: Question) -> None:
+        """Revoke what somebody else consented to, unless that could end a consent of theirs that a grant holds."""
+        if may_revoke(account_of(tokens), self.siblings.of(question.name, question.connector.spec)):
+            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
+        else:
+            log.warning(
+                "what came is not revoked, to spare a grant that may hold the same account",
+                namespace=question.grant.metadata.namespace,
+                grant=question.grant.metadata.name,
+            )
 
     async def _store(self, tokens: TokenSet, question: Question, claimed: Sealed, key: DataKey) -> Sealed | None:
         claim = claimed.claim
@@ -180,14 +201,12 @@ class Exchanger:
 
         return await commit(self.presenter.vault, claimed, change)
 
-    async def _fail(self, question: Question, claimed: Sealed) -> None:
+    async def _fail(self, question: Question, claimed: Sealed, reason: str) -> None:
         """The code brought nothing: its request is spent, and what stood before stands again."""
         claim = claimed.claim
         assert claim is not None  # noqa: S101  # it is what was just presented under
-        refused = self._seal(question, asked.close(question.request, RequestState.REFUSED, "ExchangeFailed"))
-        outcome = Attempt(
-            hash=claim.hash, reason="ExchangeFailed", time=self.presenter.clock(), spec_generation=question.grant.metadata.generation
-        )
+        refused = self._seal(question, asked.close(question.request, RequestState.REFUSED, reason))
+        outcome = Attempt(hash=claim.hash, reason=reason, time=self.presenter.clock(), spec_generation=question.grant.metadata.generation)
 
         def change(sealed: Sealed) -> Sealed:
             kept = sealed.outcome if sealed.tokenset is not None else outcome

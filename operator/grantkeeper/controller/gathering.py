@@ -11,6 +11,7 @@ from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
+from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.planning import REFUSALS
 from grantkeeper.core.records import Claim, Holder, Sealed, Spending
@@ -85,7 +86,7 @@ class Gatherer:
         refused = (
             of_this_token
             and outcome is not None
-            and outcome.reason == "ReauthorizationRequired"
+            and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
             and outcome.spec_generation == grant.metadata.generation
         )
         open_request = find_open(requests, now)
@@ -105,7 +106,8 @@ class Gatherer:
                 trouble=trouble,
                 trouble_detail=detail,
                 is_dead=refused or is_exhausted,
-                refusal=outcome.reason if outcome and holding is None and outcome.reason in REFUSALS else None,
+                refusal=outcome.reason if outcome and (holding is None or of_this_token) and outcome.reason in REFUSALS else None,
+                expected_account=put_in_words(grant.spec.expected_account),
                 failure=FAILURES.get(outcome.reason, "") if outcome and of_this_token else "",
                 failures=outcome.failures if outcome and of_this_token else 0,
                 retry_not_before=max(retry, default=None),
@@ -159,7 +161,7 @@ class Gatherer:
             expires_at=tokens.expires_at,
             due_at=due,
             scopes=tokens.scopes,
-            account=tokens.id_claims.sub if tokens.id_claims else None,
+            account=tokens.id_claims,
             refresh_hash=fingerprint(tokens.refresh_token) if tokens.refresh_token else None,
         )
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
@@ -49,6 +50,7 @@ class Presenter:
     holder: Holder
     clock: Callable[[], datetime]
     is_draining: Callable[[], bool]
+    meter: Meter
 
     def new_attempt(self) -> str:
         """A name for one attempt, by which its write is known again."""
@@ -91,7 +93,8 @@ class Presenter:
         if left <= timedelta(0):
             return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
         try:
-            answer = await self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN, connect_by=left)
+            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN, connect_by=left)
+            answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
             problem = Problem("Unreachable", str(error))
             self.connectors.note_problem(connector, problem)

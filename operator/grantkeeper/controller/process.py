@@ -16,10 +16,12 @@ from typing import Any
 
 import structlog
 
+from grantkeeper.adapters import observing
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
 from grantkeeper.adapters.keys import KEYRING_TYPE, KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.provider import Provider
+from grantkeeper.adapters.serving import listen, serving
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.agenda import Agenda, Subject
 from grantkeeper.controller.announcing import Announcer
@@ -28,8 +30,12 @@ from grantkeeper.controller.delivering import Deliverer
 from grantkeeper.controller.exchanging import Exchanger
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gatherer
+from grantkeeper.controller.identifying import Identifier
 from grantkeeper.controller.keeper import Keeper
+from grantkeeper.controller.keysets import KeySets
+from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.presenting import Presenter
+from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.redeeming import Redeemer
 from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Name, Registry
@@ -37,6 +43,7 @@ from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
+from grantkeeper.controller.sparing import Siblings
 from grantkeeper.controller.sweeping import Sweeper
 from grantkeeper.controller.watching import Watcher
 from grantkeeper.core.records import Holder
@@ -56,14 +63,18 @@ def run(settings: ControllerSettings) -> None:
 
 async def _run(settings: ControllerSettings) -> None:
     login = Login.find(settings.service_account_directory)
-    cluster = Cluster.connect(settings)
-    provider = Provider(settings.provider_networks)
-    try:
-        controller = await Controller.start(settings, cluster, provider)
-        await controller.work(login)
-    finally:
-        await provider.aclose()
-        await cluster.close()
+    meter, pulse = Meter(), Pulse()
+    said = observing.build(meter.registry, health=pulse.illness, readiness=pulse.unreadiness)
+    with listen(settings.metrics_listen, "GRANTKEEPER_METRICS_LISTEN") as listener:
+        cluster = Cluster.connect(settings)
+        provider = Provider(settings.provider_networks)
+        try:
+            async with serving(said, listener):
+                controller = await Controller.start(settings, cluster, provider, meter=meter, pulse=pulse)
+                await controller.work(login)
+        finally:
+            await provider.aclose()
+            await cluster.close()
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:
@@ -91,13 +102,22 @@ class Controller:
     connectors: Connectors
     keeper: Keeper
     sweeper: Sweeper
+    pulse: Pulse
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     async def start(
-        cls, settings: ControllerSettings, cluster: Cluster, provider: Provider, clock: Callable[[], datetime] = clock
+        cls,
+        settings: ControllerSettings,
+        cluster: Cluster,
+        provider: Provider,
+        clock: Callable[[], datetime] = clock,
+        *,
+        meter: Meter | None = None,
+        pulse: Pulse | None = None,
     ) -> Controller:
         """Read the keyring and who this cluster is, and put the parts together."""
+        meter, pulse = meter or Meter(), pulse or Pulse()
         await _wait_for_kinds(cluster)
         registry = Registry(settings.namespace)
         agenda = Agenda(clock, group_of=registry.connector_of)
@@ -105,6 +125,7 @@ class Controller:
         vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
         keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
         await keys.reload()
+        pulse.has_keyring = True
         kube_system = await cluster.get(NAMESPACES, None, "kube-system")
         seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
         holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8))
@@ -121,27 +142,33 @@ class Controller:
             clock,
             changed=wake_users,
             look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
+            meter=meter,
+            key_sets=KeySets(provider, clock, meter),
         )
         gatherer = Gatherer(registry, connectors, seals, holder)
-        presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining)
+        presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
         announcer = Announcer(cluster, clock, settings.pod_name)
         finalizers = Finalizers(cluster, registry)
-        revoker = Revoker(provider, clock)
+        revoker = Revoker(provider, clock, meter)
+        identifier, siblings = Identifier(provider, connectors.key_sets, clock, meter), Siblings(registry, seals)
         keeper = Keeper(
             registry,
             cluster,
             gatherer,
             Asker(vault, seals, clock),
-            Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker)),
+            Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings)),
             Refresher(presenter, seals),
-            Deliverer(cluster, vault, gatherer, clock),
-            Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, announcer),
+            Deliverer(cluster, vault, gatherer, clock, meter),
+            Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, siblings, announcer),
             finalizers,
             announcer,
             settings.external_url,
             clock,
         )
-        return cls(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock))
+        meter.grants = registry.grants.values
+        pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
+        pulse.is_storing = lambda: registry.is_claimed_by(holder)
+        return cls(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse)
 
     async def work(self, login: Login) -> None:
         """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
@@ -149,6 +176,7 @@ class Controller:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
         await self.sweeper.sweep()
+        self.pulse.beat()
         self._wake_everything()
         watcher = Watcher(login, self.take_in, self._ended.set)
         watcher.start()
@@ -216,6 +244,7 @@ class Controller:
                 await self._follow_keyring()
             except ClusterError as error:
                 log.warning("a sweep failed; the next one follows", error=str(error))
+            self.pulse.beat()
             self._wake_everything()
 
     async def _follow_keyring(self) -> None:

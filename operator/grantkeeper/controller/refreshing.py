@@ -7,6 +7,7 @@ and never a third time, whatever happens to this process in between.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from grantkeeper.controller.presenting import Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
@@ -76,6 +78,7 @@ class Refresher:
         async def present() -> None:
             result = await self.presenter.present(request, since=since, connector=name, ca_bundle=remembered.ca_bundle, read=read)
             await self._settle(result, gathered, claimed, held, key)
+            self.presenter.meter.count_refresh(name, result, time.monotonic() - since)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
@@ -98,6 +101,10 @@ class Refresher:
         assert connector is not None and claimed.claim is not None  # noqa: S101, PT018  # refresh() has seen both
         line = log.bind(namespace=grant.metadata.namespace, grant=grant.metadata.name)
         match result:
+            case Granted() if _is_anothers(result, held.tokens):
+                kept = _keep_rotated(held.tokens, result.tokens)
+                await self._store(kept, grant, connector, claimed, held, key, reason="AccountMismatch")
+                line.warning("a refresh brought tokens of another account")
             case Granted():
                 await self._store(result.tokens, grant, connector, claimed, held, key)
                 line.info("refreshed", generation=held.generation + 1)
@@ -120,14 +127,24 @@ class Refresher:
                 await self._note_lost(claimed, grant, server_failed=result.server_failed)
                 line.warning("an answer was lost", error=result.reason, presentations=claimed.claim.presentations)
 
-    async def _store(
-        self, tokens: TokenSet, grant: UserGrant, connector: OAuthConnector, claimed: Sealed, held: OpenedTokens, key: DataKey
+    async def _store(  # what a set is sealed and described with
+        self,
+        tokens: TokenSet,
+        grant: UserGrant,
+        connector: OAuthConnector,
+        claimed: Sealed,
+        held: OpenedTokens,
+        key: DataKey,
+        *,
+        reason: str = "Refreshed",
     ) -> None:
         claim = claimed.claim
         assert claim is not None  # noqa: S101  # it is what was just presented under
         now, generation = self.presenter.clock(), held.generation + 1
         text = self.seals.seal_tokens(tokens, grant, connector.spec, generation=generation, key=key)
-        outcome = Attempt(hash=claim.hash, reason="Refreshed", time=now, spec_generation=grant.metadata.generation)
+        refused = tokens.refresh_token if reason != "Refreshed" else None
+        digest = fingerprint(refused) if refused else claim.hash
+        outcome = Attempt(hash=digest, reason=reason, time=now, spec_generation=grant.metadata.generation)
         meta = describe(tokens, generation=generation, attempt=claim.attempt, kid=key.kid)
 
         def change(sealed: Sealed) -> Sealed:
@@ -166,6 +183,15 @@ class Refresher:
         counted = claim.presentations - 1 if server_failed else claim.presentations
         marked = claim.model_copy(update={"lost": True, "presentations": counted})
         await self._note(claimed, grant, "ServerError" if server_failed else "AnswerLost", keeping=marked)
+
+
+def _is_anothers(granted: Granted, held: TokenSet) -> bool:
+    return granted.id_token is not None and held.id_claims is not None and names_another(granted.id_token, held.id_claims)
+
+
+def _keep_rotated(held: TokenSet, came: TokenSet) -> TokenSet:
+    """What was held, with the refresh token that came: the one that was presented may be spent, and the other token is nobody's here."""
+    return held.model_copy(update={"refresh_token": came.refresh_token, "refresh_expires_at": came.refresh_expires_at})
 
 
 def _uncounted(claim: Claim) -> Claim | None:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
-from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Sealed, read_sealed
+from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, read_copy
 from grantkeeper.resources import OAuthConnector, UserGrant
 
@@ -104,6 +104,11 @@ class Registry:
     def grants_of(self, connector: Name) -> Iterable[UserGrant]:
         """The grants that refer to this connector."""
         return [self.grants[uid] for uid in self._users.get(connector, ()) if uid in self.grants]
+
+    def is_claimed_by(self, holder: Holder) -> bool:
+        """Whether a claim of this holder stands whose outcome it still awaits, or has not stored yet."""
+        claims = (sealed.claim for sealed in self.sealed.values())
+        return any(claim is not None and claim.holder == holder and not claim.lost for claim in claims)
 
     def answers_to(self, grant: UserGrant) -> dict[str, ConsentAnswer]:
         """The answers that wait for this grant, by the names of their Secrets."""

@@ -13,12 +13,13 @@ from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.connecting import Connectors, Remembered
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered
-from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
+from grantkeeper.controller.sparing import Siblings, account_of
 from grantkeeper.core import rendering
 from grantkeeper.core.records import Sealed
-from grantkeeper.core.sparing import Sibling, may_revoke
+from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ClusterError, Conflict, Unsealable
 from grantkeeper.resources import FINALIZER, RevocationPolicy, UserGrant
@@ -45,6 +46,7 @@ class Releaser:
     connectors: Connectors
     finalizers: Finalizers
     revoker: Revoker
+    siblings: Siblings
     announcer: Announcer
 
     async def release(self, gathered: Gathered) -> None:
@@ -52,7 +54,7 @@ class Releaser:
         grant = gathered.grant
         if FINALIZER not in grant.metadata.finalizers:
             return
-        name = (grant.metadata.namespace, grant.spec.connector_ref.name)
+        name = _connector_of(grant)
         try:
             sealed = await self.vault.read(grant.metadata.uid)
         except Unsealable:
@@ -86,11 +88,11 @@ class Releaser:
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
             sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."
-        elif not may_revoke(_account(tokens), self._siblings(grant, remembered)):
+        elif not may_revoke(account_of(tokens), self.siblings.of(_connector_of(grant), remembered.spec, but=grant.metadata.uid)):
             sentence = "The tokens were not revoked: another grant may hold the same account, and would lose its consent too."
         elif remembered.client.endpoints.revocation is None:
             sentence = "The tokens were not revoked: the server has no revocation endpoint. Revoke the access there by hand."
-        elif revoked := await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle):
+        elif revoked := await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle, connector=_connector_of(grant)):
             sentence = "The tokens were revoked at the authorization server."
         else:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
@@ -105,16 +107,6 @@ class Releaser:
             return None
         return opened.tokens if opened is not None else None
 
-    def _siblings(self, grant: UserGrant, remembered: Remembered) -> list[Sibling]:
-        siblings = []
-        for other in self.registry.grants_of((grant.metadata.namespace, grant.spec.connector_ref.name)):
-            sealed = self.registry.sealed.get(other.metadata.uid)
-            if other.metadata.uid == grant.metadata.uid or other.metadata.is_deleting or sealed is None or sealed.tokenset is None:
-                continue
-            tokens = self._open(sealed, remembered)
-            siblings.append(Sibling(account=_account(tokens) if tokens is not None else None))
-        return siblings
-
     async def _withdraw(self, grant: UserGrant, sealed: Sealed | None) -> None:
         """Delete the delivered Secrets that are ours; where that is refused, the garbage collector follows."""
         namespace = grant.metadata.namespace
@@ -126,5 +118,5 @@ class Releaser:
                 await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
 
 
-def _account(tokens: TokenSet) -> str | None:
-    return tokens.id_claims.sub if tokens.id_claims else None
+def _connector_of(grant: UserGrant) -> Name:
+    return grant.metadata.namespace, grant.spec.connector_ref.name

@@ -11,6 +11,8 @@ from typing import Literal
 import structlog
 
 from grantkeeper.adapters.provider import Provider
+from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.registry import Name
 from grantkeeper.core.answers import read_revocation_answer
 from grantkeeper.core.oauth import Client, revocation_request
 from grantkeeper.core.outcomes import Revoked
@@ -29,28 +31,29 @@ class Revoker:
 
     provider: Provider
     clock: Callable[[], datetime]
+    meter: Meter
 
-    async def revoke(self, tokens: TokenSet, client: Client, ca_bundle: bytes | None) -> bool:
+    async def revoke(self, tokens: TokenSet, client: Client, ca_bundle: bytes | None, *, connector: Name) -> bool:
         """Whether the server took it, within 30 s in all; a server without a revocation endpoint takes nothing."""
         if client.endpoints.revocation is None:
             return False
         try:
             async with asyncio.timeout(REVOKE_WITHIN.total_seconds()):
-                return await self._revoke(tokens, client, ca_bundle)
+                return await self._revoke(tokens, client, ca_bundle, connector)
         except TimeoutError:
             return False
 
-    async def _revoke(self, tokens: TokenSet, client: Client, ca_bundle: bytes | None) -> bool:
+    async def _revoke(self, tokens: TokenSet, client: Client, ca_bundle: bytes | None, connector: Name) -> bool:
         taken = True
         hints: tuple[Literal["refresh_token", "access_token"], ...] = ("refresh_token", "access_token")
         for hint in hints:
             token = tokens.refresh_token if hint == "refresh_token" else tokens.access_token
             if token is None:
                 continue
+            request = revocation_request(client, token=token, hint=hint)
             try:
-                answer = await self.provider.send(
-                    revocation_request(client, token=token, hint=hint), ca_bundle=ca_bundle, timeout=ANSWER_WITHIN
-                )
+                sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN)
+                answer = await self.meter.follow(connector, "revocation", sending)
             except ProviderError as error:
                 log.warning("a token could not be revoked", kind=hint, error=str(error))
                 taken = False

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.tokens import IDClaims
+
 
 class Copy(Enum):
     """How a delivered Secret compares with the set that is held."""
@@ -54,7 +56,7 @@ class Holding:
     expires_at: datetime | None
     due_at: datetime | None
     scopes: tuple[str, ...]
-    account: str | None
+    account: IDClaims | None
     refresh_hash: str | None
     """SHA-256 of the refresh token; None where there is none."""
 
@@ -80,6 +82,8 @@ class Facts:
     """The refresh token that is held has been refused, or may be spent and must not be presented again."""
     refusal: str | None = None
     """Condition reason of the last answer that brought no tokens."""
+    expected_account: str = ""
+    """Whose consent the spec asks for, in words."""
     failure: str = ""
     """Why the last refresh failed, in words that hold nothing a server sent."""
     failures: int = 0

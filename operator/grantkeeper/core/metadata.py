@@ -49,7 +49,9 @@ class Endpoints:
 
 def from_spec(endpoints: EndpointsSpec) -> Endpoints:
     """The endpoints of a server that publishes no metadata."""
-    return Endpoints(authorization=endpoints.authorization, token=endpoints.token, revocation=endpoints.revocation)
+    return Endpoints(
+        authorization=endpoints.authorization, token=endpoints.token, revocation=endpoints.revocation, userinfo=endpoints.userinfo
+    )
 
 
 def discovery_urls(issuer: str) -> tuple[str, ...]:

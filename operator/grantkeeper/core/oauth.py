@@ -19,7 +19,17 @@ from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.resources import ClientAuthentication
 
-__all__ = ["Answer", "Client", "Request", "authorization_url", "challenge", "code_request", "refresh_request", "revocation_request"]
+__all__ = [
+    "Answer",
+    "Client",
+    "Request",
+    "authorization_url",
+    "challenge",
+    "code_request",
+    "refresh_request",
+    "revocation_request",
+    "userinfo_request",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,17 @@ def revocation_request(client: Client, *, token: SecretStr, hint: Literal["acces
     if client.endpoints.revocation is None:
         raise ValueError("the server has no revocation endpoint")
     return _post(client, client.endpoints.revocation, {"token": token.get_secret_value(), "token_type_hint": hint})
+
+
+def userinfo_request(client: Client, *, access_token: SecretStr) -> Request:
+    """Ask whose token this is (OpenID Connect Core section 5.3.1); ValueError where the server has no endpoint for it."""
+    if client.endpoints.userinfo is None:
+        raise ValueError("the server has no userinfo endpoint")
+    headers: dict[str, SecretStr | str] = {
+        "Authorization": SecretStr(f"Bearer {access_token.get_secret_value()}"),
+        "Accept": "application/json",
+    }
+    return Request(method="GET", url=client.endpoints.userinfo, headers=headers, form=SecretStr(""))
 
 
 def _post(client: Client, url: str, form: Mapping[str, str]) -> Request:

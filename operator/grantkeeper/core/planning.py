@@ -70,6 +70,10 @@ def authorized(facts: Facts) -> Verdict:
             "Unsealable",
             f"The sealed tokens do not open here ({facts.trouble_detail}); restore the keyring. They are kept as they are.",
         )
+    if facts.is_dead and facts.refusal == "AccountMismatch":
+        return false(
+            "Authorized", "AccountMismatch", "A refresh brought another account's token, which is not used; the person must consent again."
+        )
     if facts.is_dead:
         return false(
             "Authorized",
@@ -79,7 +83,7 @@ def authorized(facts: Facts) -> Verdict:
     if facts.holding is not None:
         return true("Authorized", "Consented")
     if facts.refusal is not None:
-        return false("Authorized", facts.refusal, REFUSALS[facts.refusal])
+        return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account))
     if facts.connector.exists and facts.connector.lacks:
         return pending("Authorized", "No one is asked for scopes that the connector does not offer.")
     if not facts.connector.ready and not facts.has_open_request:
@@ -91,6 +95,10 @@ NOTHING_HELD = "There is no token that could be used."
 REFUSALS = {
     "ConsentDenied": "The person, or the authorization server, said no; status.consentURL asks once more.",
     "ExchangeFailed": "The consent could not be exchanged for tokens; status.consentURL asks once more.",
+    "AccountMismatch": (
+        "Another account consented than spec.expectedAccount names ({expected}), or the server did not say which; "
+        "what came was thrown away. status.consentURL asks once more."
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from grantkeeper.core.accounts import show
 from grantkeeper.core.conditions import merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
@@ -14,9 +15,9 @@ from grantkeeper.core.planning import Plan, refresh_at, token_state
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.times import to_text
-from grantkeeper.resources import Account, Condition, ConsentRequestStatus, UserGrant, UserGrantStatus
+from grantkeeper.resources import Condition, ConsentRequestStatus, UserGrant, UserGrantStatus
 
-SCOPES_SHOWN, SUBJECT_SHOWN = 64, 255
+SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
 
 Status = TypeVar("Status", bound=BaseModel)
@@ -35,7 +36,7 @@ def describe_grant(
         consent_url=f"{link_root}/{request.id.get_secret_value()}" if shown and request and request.id else None,
         consent_requests=tuple(_describe_request(r) for r in requests),
         token_state=token_state(facts),
-        account=Account(subject=holding.account[:SUBJECT_SHOWN]) if holding and holding.account else None,
+        account=show(holding.account) if holding else None,
         requested_scopes=requests[-1].scopes if requests else (),
         granted_scopes=holding.scopes[:SCOPES_SHOWN] if holding else (),
         token_generation=sealed.meta.generation if sealed and sealed.meta else None,

@@ -30,12 +30,20 @@ Sealable = Annotated[SecretStr, PlainSerializer(_write_when_sealing, when_used="
 
 
 class IDClaims(BaseModel):
-    """Who consented, as the provider's ID token names the account."""
+    """Who consented, as the provider's ID token and userinfo name the account (OpenID Connect Core section 5.1), in bounded lengths."""
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
-    iss: str
+    iss: str | None = None
+    """None where the server has no issuer: there the account is known from its userinfo alone."""
     sub: str
+    username: str | None = None
+    name: str | None = None
+    email: str | None = None
+    email_verified: bool | None = None
+    hd: str | None = None
+    """The domain of the organization that the account belongs to, as Google says it."""
+    picture: str | None = None
 
 
 class AccessToken(BaseModel):
