@@ -26,8 +26,8 @@ test: check ## All tests, those on the real Kubernetes and the real authorizatio
 	@$(BIN)/python -m parts.prepare --browser
 	@$(BIN)/pytest
 
-test-fast: setup ## The inner loop: the tests that need neither cluster nor browser
-	@BRIEF=1 $(BIN)/pytest -q -n 4 -m "not cluster and not browser"
+test-fast: setup ## The inner loop, in seconds: the tests that need no cluster, no browser and no sockets
+	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,contracts core demo parts stories)
 
 check: setup ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check
