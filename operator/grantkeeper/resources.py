@@ -69,6 +69,9 @@ class Format(StrEnum):
     """The files that a delivered Secret holds."""
 
     TOKEN = "Token"  # noqa: S105  # the name of a format
+    HEADER = "Header"
+    JSON = "JSON"
+    ENV = "Env"
 
 
 class RequestState(StrEnum):
@@ -205,6 +208,10 @@ class SecretSpec(_Wire):
 
     name: str
     format: Format = Format.TOKEN
+    env: str | None = None
+    templates: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class ExpectedAccount(_Wire):

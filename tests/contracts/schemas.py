@@ -73,10 +73,11 @@ def walk(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
 def find_rules() -> list[Rule]:
     """Every CEL rule of every CRD."""
     return [
-        Rule(kind, path.removeprefix("."), rule["message"])
+        Rule(kind, place.removeprefix("."), rule["message"])
         for kind in load_crds()
         for path, schema in walk(schema_of(kind))
-        for rule in schema.get("x-kubernetes-validations", ())
+        for place, judged in ((path, schema), (f"{path}[]", schema.get("items", {})))
+        for rule in judged.get("x-kubernetes-validations", ())
     ]
 
 

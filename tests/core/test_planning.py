@@ -104,6 +104,24 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(facts(secrets=(SecretFacts("token", Copy.STALE),)), (Act.DELIVER,), "Pending", id="somebody changed the Secret"),
         pytest.param(facts(secrets=(SecretFacts("token", Copy.FOREIGN),)), (), "SecretConflict", id="the name is taken: not touched"),
         pytest.param(facts(secrets=(SecretFacts("token", Copy.UNWRITABLE),)), (), "WriteFailed", id="the Secret cannot be written"),
+        pytest.param(facts(surplus=("old",)), (Act.WITHDRAW,), "Ready", id="an entry left spec.secrets: its Secret goes"),
+        pytest.param(
+            facts(surplus=("old",), holding=DUE, is_dead=True, has_open_request=True),
+            (Act.WITHDRAW,),
+            "ReauthorizationRequired",
+            id="an entry left a grant that is dead: its Secret goes all the same",
+        ),
+        pytest.param(unasked(template_fault="t: wrong"), (), "InvalidTemplate", id="a template that cannot be filled: ask nobody"),
+        pytest.param(
+            facts(
+                template_fault="t: wrong",
+                holding=DUE,
+                secrets=(SecretFacts("wrong", Copy.UNWRITABLE), SecretFacts("right", Copy.STALE)),
+            ),
+            (Act.REFRESH, Act.DELIVER),
+            "InvalidTemplate",
+            id="a template became wrong: the other Secrets stay fresh",
+        ),
         pytest.param(
             facts(is_deleting=True, is_held=True, answers=("a",)), (Act.RELEASE,), "Ready", id="deleted: release, and nothing else"
         ),
@@ -137,6 +155,9 @@ def test_token_state(given: Facts, state: str) -> None:
         pytest.param(facts(), HELD.due_at, id="when the refresh is due"),
         pytest.param(facts(retry_not_before=HELD.expires_at, holding=DUE), HELD.expires_at, id="when it may be tried again"),
         pytest.param(facts(holding=replace(HELD, refresh_hash=None)), HELD.expires_at, id="when it runs out"),
+        pytest.param(
+            facts(secrets=(SecretFacts("token", Copy.FOREIGN),)), NOW + timedelta(seconds=10), id="soon: a Secret in the way may have gone"
+        ),
         pytest.param(unasked(has_open_request=True, request_expires_at=NOW + timedelta(days=1)), NOW + timedelta(days=1), id="link's end"),
         pytest.param(facts(holding=replace(HELD, expires_at=None, due_at=None)), None, id="never, by itself"),
         pytest.param(facts(look_again_at=NOW + timedelta(seconds=10)), NOW + timedelta(seconds=10), id="when an obstacle may be gone"),

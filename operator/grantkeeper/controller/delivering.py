@@ -1,7 +1,8 @@
 """Deliver: the Secrets in a grant's namespace that always hold its fresh access token.
 
 No Secret is ever adopted. Before one is created its random id is recorded in the sealed Secret, the Secret carries that id, and
-its uid is recorded with the next write; whatever else bears the name is somebody's own, and is not touched.
+its uid is recorded with the next write; whatever else bears the name is somebody's own, and is not touched. One that is ours and
+is not asked for any more is withdrawn; its record goes with the next write.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from grantkeeper.core import rendering
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import Delivery, Sealed
 from grantkeeper.errors import ClusterError, Conflict, NotFound
+from grantkeeper.resources import UserGrant
 
 log = structlog.get_logger()
 
@@ -49,11 +51,27 @@ class Deliverer:
         except ClusterError as error:
             self._stand_off(gathered, name, Copy.UNWRITABLE, str(error))
 
+    async def withdraw(self, gathered: Gathered, name: str) -> None:
+        """Delete a delivered Secret that the grant does not ask for any more; only while it is ours, by its uid."""
+        namespace = gathered.grant.metadata.namespace
+        copy = self.gatherer.registry.copies.get((namespace, name))
+        if gathered.sealed is None or copy is None or not rendering.is_ours(copy, gathered.sealed.deliveries.get(name)):
+            return
+        try:
+            await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
+        except Conflict:
+            await self._note_anew(copy)
+            return
+        except NotFound:
+            pass
+        self.gatherer.registry.copies.pop((namespace, name), None)
+        log.info("withdrawn", namespace=namespace, grant=gathered.grant.metadata.name, secret=name)
+
     async def _deliver(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
         copy = self.gatherer.registry.copies.get((namespace, name)) or await self._look(namespace, name)
         if copy is None:
-            await self._create(gathered, await self._record(sealed, name), name)
+            await self._create(gathered, await self._record(gathered.grant, sealed, name), name)
         elif rendering.is_ours(copy, sealed.deliveries.get(name)):
             await self._replace(gathered, sealed, copy)
         else:
@@ -66,12 +84,13 @@ class Deliverer:
         except NotFound:
             return None
 
-    async def _record(self, sealed: Sealed, name: str) -> Sealed:
+    async def _record(self, grant: UserGrant, sealed: Sealed, name: str) -> Sealed:
         """The sealed Secret with an id for this delivery that nothing bears yet."""
         delivery = sealed.deliveries.get(name)
         if delivery is not None and delivery.uid is None:
             return sealed
-        fresh = {**sealed.deliveries, name: Delivery(id=secrets.token_hex(16))}
+        recorded = self.gatherer.registry.bring_up_to_date(grant, sealed)
+        fresh = {**recorded, name: Delivery(id=secrets.token_hex(16))}
         return await self.vault.put(sealed.model_copy(update={"deliveries": fresh}))
 
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
@@ -81,11 +100,7 @@ class Deliverer:
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
-        body = self._render(gathered, sealed, copy.name)
-        metadata = body["metadata"]
-        metadata["resourceVersion"] = copy.resource_version
-        metadata["labels"] = {**copy.labels, **metadata["labels"]}
-        metadata["annotations"] = {**copy.annotations, **metadata["annotations"]}
+        body = rendering.replace_copy(copy, self._render(gathered, sealed, copy.name))
         try:
             self.gatherer.registry.note_secret(await self.cluster.replace(SECRETS, body))
         except (Conflict, NotFound):
@@ -103,8 +118,8 @@ class Deliverer:
     def _render(self, gathered: Gathered, sealed: Sealed, name: str) -> dict[str, Any]:
         assert gathered.opened is not None  # noqa: S101  # deliver() has seen it
         token = gathered.opened.tokens.lend(gathered.opened.generation)
-        form = next(spec.format for spec in gathered.grant.spec.secrets if spec.name == name)
-        return rendering.write_copy(gathered.grant, name, token, form, sealed.deliveries[name].id)
+        spec = next(spec for spec in gathered.grant.spec.secrets if spec.name == name)
+        return rendering.write_copy(gathered.grant, spec, token, sealed.deliveries[name].id)
 
     def _stand_off(self, gathered: Gathered, name: str, copy: Copy, detail: str) -> None:
         obstacle = Obstacle(copy, detail, self.clock() + TRY_AGAIN_AFTER)

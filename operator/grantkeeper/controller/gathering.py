@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.seals import OpenedTokens, Seals
-from grantkeeper.core import rendering, schedule
+from grantkeeper.core import rendering, schedule, templates
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.planning import REFUSALS
@@ -18,7 +18,7 @@ from grantkeeper.core.records import Claim, Holder, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, SecretSpec, UserGrant
 
 CLAIM_RESPECTED_FOR = timedelta(seconds=35)
 """How long another holder's claim is respected while it does not change: twice the time of a token request, and 15 s."""
@@ -117,7 +117,9 @@ class Gatherer:
                 has_open_request=open_request is not None,
                 has_lapsed_request=any(r.state is RequestState.OPEN and now >= r.expires_at for r in requests),
                 request_expires_at=open_request.expires_at if open_request else None,
+                template_fault=rendering.find_template_fault(grant),
                 secrets=self._secrets(grant, sealed, opened, now),
+                surplus=self._surplus(grant, sealed),
                 look_again_at=min((o.until for (uid, _), o in self.obstacles.items() if uid == grant.metadata.uid), default=None),
             ),
         )
@@ -207,9 +209,17 @@ class Gatherer:
         return now + left if left > timedelta(0) else None
 
     def _secrets(self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> tuple[SecretFacts, ...]:
-        return tuple(self._compare(grant, spec.name, sealed, opened, now) for spec in grant.spec.secrets)
+        return tuple(self._compare(grant, spec, sealed, opened, now) for spec in grant.spec.secrets)
 
-    def _compare(self, grant: UserGrant, name: str, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> SecretFacts:
+    def _surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
+        if sealed is None:
+            return ()
+        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
+
+    def _compare(
+        self, grant: UserGrant, spec: SecretSpec, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime
+    ) -> SecretFacts:
+        name = spec.name
         obstacle = self.obstacles.get((grant.metadata.uid, name))
         if obstacle is not None:
             if now < obstacle.until:
@@ -220,6 +230,10 @@ class Gatherer:
         if opened is None:
             current = copy is not None and sealed is not None and sealed.meta is not None and copy.generation == sealed.meta.generation
             return SecretFacts(name, Copy.CURRENT if current else Copy.STALE)
-        form = next(spec.format for spec in grant.spec.secrets if spec.name == name)
-        wanted = rendering.write_copy(grant, name, opened.tokens.lend(opened.generation), form, delivery.id if delivery else "")
+        if any(templates.find_fault(text) for text in spec.templates.values()):
+            return SecretFacts(name, Copy.UNWRITABLE, "one of its templates cannot be filled")
+        try:
+            wanted = rendering.write_copy(grant, spec, opened.tokens.lend(opened.generation), delivery.id if delivery else "")
+        except templates.TemplateTooLong as error:
+            return SecretFacts(name, Copy.UNWRITABLE, str(error))
         return SecretFacts(name, rendering.compare(copy, delivery, wanted))

@@ -82,6 +82,8 @@ class Keeper:
                 await self.asker.ask(gathered, opening=must_ask(gathered.facts))
             case Act.REFRESH:
                 await self.refresher.refresh(gathered)
+            case Act.WITHDRAW:
+                await self.deliverer.withdraw(gathered, step.subject)
             case Act.DELIVER:
                 await self.deliverer.deliver(gathered, step.subject)
 

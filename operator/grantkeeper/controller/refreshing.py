@@ -18,7 +18,7 @@ from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
 from grantkeeper.controller.presenting import Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
-from grantkeeper.core import rendering, schedule
+from grantkeeper.core import schedule
 from grantkeeper.core.answers import read_token_answer
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
@@ -58,7 +58,7 @@ class Refresher:
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         claim = self._claim(sealed, held)
         try:
-            deliveries = rendering.bind(sealed.deliveries, self.presenter.connectors.registry.copies_for(grant))
+            deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
             claimed, since = await self.presenter.claim(sealed.model_copy(update={"claim": claim, "deliveries": deliveries}))
         except Conflict:
             return

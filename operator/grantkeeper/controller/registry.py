@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
-from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Holder, Sealed, read_sealed
-from grantkeeper.core.rendering import DeliveredCopy, read_copy
+from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
+from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
@@ -120,11 +120,13 @@ class Registry:
         if (known := waiting.get(answer.secret_name)) is not None and known.secret_uid == answer.secret_uid:
             del waiting[answer.secret_name]
 
-    def copies_for(self, grant: UserGrant) -> dict[str, DeliveredCopy]:
-        """The delivered Secrets that stand under the names that a grant delivers to."""
-        namespace = grant.metadata.namespace
-        names = (spec.name for spec in grant.spec.secrets)
-        return {name: self.copies[namespace, name] for name in names if (namespace, name) in self.copies}
+    def copies_of(self, sealed: Sealed) -> dict[str, DeliveredCopy]:
+        """The delivered Secrets that stand under the names of a grant's recorded deliveries."""
+        return {name: self.copies[sealed.namespace, name] for name in sealed.deliveries if (sealed.namespace, name) in self.copies}
+
+    def bring_up_to_date(self, grant: UserGrant, sealed: Sealed) -> dict[str, Delivery]:
+        """The deliveries to record with the next write of the sealed Secret."""
+        return bring_up_to_date(sealed.deliveries, self.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
 
     def take_stock(self) -> frozenset[Name]:
         """Everything that is known, as kinds and keys. From here on, what goes stays gone, though a list may still show it."""
@@ -215,7 +217,7 @@ class Registry:
             self.copies[name] = copy
         else:
             return set()
-        return {copy.owner} if copy.owner is not None else set()
+        return {owner for owner in (copy.owner, known.owner if known else None) if owner is not None}
 
 
 def _is_newer(version: str, known: UserGrant | OAuthConnector | None) -> bool:

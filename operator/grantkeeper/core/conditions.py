@@ -42,6 +42,7 @@ class Verdict:
 STALLED_REASONS = frozenset(
     {
         "ScopesNotOffered",
+        "InvalidTemplate",
         "Unsealable",
         "SecretConflict",
         "IssuerMismatch",

@@ -96,6 +96,10 @@ class Facts:
     has_open_request: bool = False
     has_lapsed_request: bool = False
     request_expires_at: datetime | None = None
+    template_fault: str = ""
+    """What is wrong with a template of spec.secrets: which, and what is allowed there."""
     secrets: tuple[SecretFacts, ...] = ()
+    surplus: tuple[str, ...] = ()
+    """Names of delivered Secrets of ours that spec.secrets names no more."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""

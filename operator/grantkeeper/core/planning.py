@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.times import to_text
+
+CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
+"""A Secret that is not ours tells us nothing when it goes."""
 
 
 class Act(Enum):
@@ -19,6 +22,7 @@ class Act(Enum):
     REDEEM = auto()  # an answer arrived
     SETTLE = auto()  # a claim on a code was left behind: its outcome will never be known
     ASK = auto()  # open a request, or close those that ran out
+    WITHDRAW = auto()  # a delivered Secret that is not asked for any more
     REFRESH = auto()
     DELIVER = auto()
 
@@ -47,12 +51,14 @@ def plan(facts: Facts) -> Plan:
 
 
 def accepted(facts: Facts) -> Verdict:
-    """The connector exists and offers the scopes."""
+    """The connector exists and offers the scopes, and what is to be delivered can be."""
     if not facts.connector.exists:
         return false("Accepted", "ConnectorNotFound", f"There is no OAuthConnector {facts.connector.name} in this namespace; create it.")
     if facts.connector.lacks:
         missing = " ".join(facts.connector.lacks)
         return false("Accepted", "ScopesNotOffered", f"The connector does not offer: {missing}. Add them to its scopes, or drop them here.")
+    if facts.template_fault:
+        return false("Accepted", "InvalidTemplate", f"{facts.template_fault}.")
     return true("Accepted", "Accepted")
 
 
@@ -86,6 +92,8 @@ def authorized(facts: Facts) -> Verdict:
         return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account))
     if facts.connector.exists and facts.connector.lacks:
         return pending("Authorized", "No one is asked for scopes that the connector does not offer.")
+    if facts.connector.exists and facts.template_fault:
+        return pending("Authorized", "No one is asked before the templates are in order.")
     if not facts.connector.ready and not facts.has_open_request:
         return pending("Authorized", "No one can be asked before the connector is ready: see its own status.")
     return false("Authorized", "AwaitingConsent", "The person has been asked and has not answered yet; the link is in status.consentURL.")
@@ -142,7 +150,7 @@ def delivered(facts: Facts) -> Verdict:
 
 
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
-    accepted,  # the connector exists and offers the scopes
+    accepted,  # the connector exists and offers the scopes, and what is to be delivered can be
     authorized,  # a usable consent is held
     fresh,  # the access token has not expired
     delivered,  # consumers have it
@@ -164,7 +172,7 @@ def _lives(facts: Facts) -> bool:
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
         return (Step(Act.RELEASE),) if facts.is_held else ()
-    steps: list[Step] = []
+    steps = [Step(Act.WITHDRAW, name) for name in facts.surplus]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
     if facts.connector.ready:
@@ -210,5 +218,7 @@ def _wake_at(facts: Facts) -> datetime | None:
     moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
+    if any(secret.copy is Copy.FOREIGN for secret in facts.secrets):
+        moments.append(facts.now + CONFLICT_LOOKED_AT_AGAIN)
     ahead = [moment for moment in moments if moment is not None and moment > facts.now]
     return min(ahead, default=None)

@@ -1,4 +1,4 @@
-"""What consumers get: an access token and a format become the data of a Secret; never anything but an `AccessToken`."""
+"""What consumers get: an access token becomes the files of a Secret; never anything but an `AccessToken`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,37 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grantkeeper.core import templates
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import KIND_LABEL, Delivery
 from grantkeeper.core.times import to_text
 from grantkeeper.core.tokens import AccessToken
-from grantkeeper.resources import GROUP, VERSION, Format, UserGrant
+from grantkeeper.resources import GROUP, VERSION, Format, SecretSpec, UserGrant
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 RELOADER_ANNOTATION = "reloader.stakater.com/ignore"
 DELIVERY_ANNOTATION = f"{GROUP}/delivery"
 GENERATION_ANNOTATION = f"{GROUP}/generation"
 EXPIRES_AT_ANNOTATION = f"{GROUP}/expires-at"
+ASKED_LABELS_ANNOTATION = f"{GROUP}/labels"
+ASKED_ANNOTATIONS_ANNOTATION = f"{GROUP}/annotations"
+"""Which labels and annotations the grant asked for, by their keys: those it asks for no more are taken away."""
 _IS_GENERATION = re.compile("[0-9]{1,18}")  # anybody may write anything there, in any digits and at any length
 OUR_LABELS = frozenset({KIND_LABEL, MANAGED_BY_LABEL})
-OUR_ANNOTATIONS = frozenset({DELIVERY_ANNOTATION, GENERATION_ANNOTATION, EXPIRES_AT_ANNOTATION, RELOADER_ANNOTATION})
+OUR_ANNOTATIONS = frozenset(
+    {
+        DELIVERY_ANNOTATION,
+        GENERATION_ANNOTATION,
+        EXPIRES_AT_ANNOTATION,
+        ASKED_LABELS_ANNOTATION,
+        ASKED_ANNOTATIONS_ANNOTATION,
+        RELOADER_ANNOTATION,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,41 +53,84 @@ class DeliveredCopy:
     digest: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    """Labels and annotations that others have put there; they are left in place."""
+    """Labels and annotations that are not ours by their key: the grant asked for them, or others have put them there."""
+    asked_labels: frozenset[str]
+    asked_annotations: frozenset[str]
+    """Those of them that the grant asked for when it was written, by their keys."""
 
 
-def render(token: AccessToken, form: Format) -> dict[str, bytes]:
-    """The files of a format, without trailing newlines.
+def render(spec: SecretSpec, token: AccessToken, *, user: str) -> dict[str, str]:
+    """The files of a delivered Secret: those of its format, without trailing newlines, and one for each template.
 
     Token: `access_token`, `token_type`, `expires_at` (RFC 3339; absent when it never expires), `scope` (absent when unknown).
+    Header: `authorization`, the value of that header (RFC 6750 section 2.1), and `header`, the whole line with its end (curl -H @file).
+    JSON: `token.json`, an object with the members that Token has as files. Env: the access token alone, named after the variable.
+
+    In a template, what is absent is empty. TemplateTooLong where one becomes too long.
     """
-    match form:
+    files = _render_format(spec, token)
+    if spec.templates:
+        values = {**dict.fromkeys(templates.PLACEHOLDERS, ""), **_members(token), "user": user, "account": token.account or ""}
+        files |= {key: templates.fill(text, values) for key, text in spec.templates.items()}
+    return files
+
+
+def _render_format(spec: SecretSpec, token: AccessToken) -> dict[str, str]:
+    match spec.format:
         case Format.TOKEN:
-            files = {"access_token": token.value.get_secret_value(), "token_type": token.token_type}
-            if token.expires_at is not None:
-                files["expires_at"] = to_text(token.expires_at)
-            if token.scope is not None:
-                files["scope"] = token.scope
-            return {name: text.encode() for name, text in files.items()}
+            return _members(token)
+        case Format.HEADER:
+            # Servers may write the type in any case (RFC 6749 section 5.1); what reads the header may not take it in any.
+            kind = "Bearer" if token.token_type.lower() == "bearer" else token.token_type
+            credentials = f"{kind} {token.value.get_secret_value()}"
+            return {"authorization": credentials, "header": f"Authorization: {credentials}\n"}
+        case Format.JSON:
+            return {"token.json": json.dumps(_members(token))}
+        case Format.ENV:
+            return {spec.env or "": token.value.get_secret_value()}
 
 
-def write_copy(grant: UserGrant, name: str, token: AccessToken, form: Format, delivery: str) -> dict[str, Any]:
-    """The Secret to deliver, owned by the grant and marked with its delivery's id."""
+def _members(token: AccessToken) -> dict[str, str]:
+    members = {"access_token": token.value.get_secret_value(), "token_type": token.token_type}
+    if token.expires_at is not None:
+        members["expires_at"] = to_text(token.expires_at)
+    if token.scope is not None:
+        members["scope"] = token.scope
+    return members
+
+
+def find_template_fault(grant: UserGrant) -> str:
+    """What is wrong with the first template that cannot be filled, and which it is; empty where all can be."""
+    faults = (
+        f"spec.secrets[{spec.name}].templates[{key}]: {fault}"
+        for spec in grant.spec.secrets
+        for key, text in spec.templates.items()
+        if (fault := templates.find_fault(text)) is not None
+    )
+    return next(faults, "")
+
+
+def write_copy(grant: UserGrant, spec: SecretSpec, token: AccessToken, delivery: str) -> dict[str, Any]:
+    """The Secret to deliver, owned by the grant and marked with its delivery's id. Labels and annotations of ours come last."""
     annotations = {
+        **spec.annotations,
         DELIVERY_ANNOTATION: delivery,
         GENERATION_ANNOTATION: str(token.generation),
         RELOADER_ANNOTATION: "true",
     }
     if token.expires_at is not None:
         annotations[EXPIRES_AT_ANNOTATION] = to_text(token.expires_at)
+    for annotation, asked in ((ASKED_LABELS_ANNOTATION, spec.labels), (ASKED_ANNOTATIONS_ANNOTATION, spec.annotations)):
+        if asked:
+            annotations[annotation] = " ".join(sorted(asked))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": {
-            "name": name,
+            "name": spec.name,
             "namespace": grant.metadata.namespace,
-            "labels": {KIND_LABEL: "delivered", MANAGED_BY_LABEL: "grantkeeper"},
+            "labels": {**spec.labels, KIND_LABEL: "delivered", MANAGED_BY_LABEL: "grantkeeper"},
             "annotations": annotations,
             "ownerReferences": [
                 {
@@ -87,7 +143,7 @@ def write_copy(grant: UserGrant, name: str, token: AccessToken, form: Format, de
                 }
             ],
         },
-        "data": {key: base64.b64encode(value).decode() for key, value in render(token, form).items()},
+        "data": {key: base64.b64encode(text.encode()).decode() for key, text in render(spec, token, user=grant.spec.user).items()},
     }
 
 
@@ -106,13 +162,25 @@ def read_copy(secret: dict[str, Any]) -> DeliveredCopy:
         delivery=annotations.get(DELIVERY_ANNOTATION),
         generation=int(generation) if _IS_GENERATION.fullmatch(generation) else 0,
         digest=digest(secret),
-        labels={key: value for key, value in (metadata.get("labels") or {}).items() if key not in OUR_LABELS},
-        annotations={key: value for key, value in annotations.items() if key not in OUR_ANNOTATIONS},
+        labels=_but(OUR_LABELS, metadata.get("labels") or {}),
+        annotations=_but(OUR_ANNOTATIONS, annotations),
+        asked_labels=frozenset(annotations.get(ASKED_LABELS_ANNOTATION, "").split()),
+        asked_annotations=frozenset(annotations.get(ASKED_ANNOTATIONS_ANNOTATION, "").split()),
     )
 
 
+def replace_copy(copy: DeliveredCopy, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The wanted Secret in the place of this very version of a copy. Labels and annotations that others have put there stay."""
+    metadata = wanted["metadata"]
+    dressed = {
+        "labels": {**_but(copy.asked_labels, copy.labels), **metadata["labels"]},
+        "annotations": {**_but(copy.asked_annotations, copy.annotations), **metadata["annotations"]},
+    }
+    return {**wanted, "metadata": {**metadata, **dressed, "resourceVersion": copy.resource_version}}
+
+
 def digest(secret: dict[str, Any]) -> str:
-    """SHA-256 over what a delivered Secret promises: its files, its owner, and those labels and annotations that are ours."""
+    """SHA-256 over what a delivered Secret promises: its files, its owner, and those labels and annotations that are ours by their key."""
     metadata = secret["metadata"]
     promised = (
         secret.get("data") or {},
@@ -136,14 +204,35 @@ def compare(copy: DeliveredCopy | None, delivery: Delivery | None, wanted: dict[
         return Copy.MISSING
     if not is_ours(copy, delivery):
         return Copy.FOREIGN
-    return Copy.CURRENT if copy.digest == digest(wanted) else Copy.STALE
+    metadata = wanted["metadata"]
+    is_dressed = (
+        _but(OUR_LABELS, metadata["labels"]).items() <= copy.labels.items()
+        and _but(OUR_ANNOTATIONS, metadata["annotations"]).items() <= copy.annotations.items()
+    )
+    return Copy.CURRENT if is_dressed and copy.digest == digest(wanted) else Copy.STALE
 
 
-def bind(deliveries: Mapping[str, Delivery], copies: Mapping[str, DeliveredCopy]) -> dict[str, Delivery]:
-    """The deliveries, with the uids of those Secrets that bear an id that was recorded and not bound yet; both by name."""
+def find_surplus(deliveries: Mapping[str, Delivery], copies: Mapping[str, DeliveredCopy], wanted: Collection[str]) -> tuple[str, ...]:
+    """Names of the Secrets that are ours and not wanted any more; deliveries and copies by name."""
+    return tuple(name for name, delivery in deliveries.items() if name not in wanted and name in copies and is_ours(copies[name], delivery))
+
+
+def bring_up_to_date(
+    deliveries: Mapping[str, Delivery], copies: Mapping[str, DeliveredCopy], wanted: Collection[str]
+) -> dict[str, Delivery]:
+    """The deliveries as they are to be recorded now, all by name.
+
+    A Secret that bears an id that was recorded and not bound yet is bound by its uid; what is not wanted any more and is gone is dropped.
+    """
+    surplus = find_surplus(deliveries, copies, wanted)
     return {
         name: delivery.model_copy(update={"uid": copies[name].uid})
         if delivery.uid is None and name in copies and copies[name].delivery == delivery.id
         else delivery
         for name, delivery in deliveries.items()
+        if name in wanted or name in surplus
     }
+
+
+def _but(keys: Collection[str], members: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in members.items() if key not in keys}

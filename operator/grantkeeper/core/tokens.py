@@ -56,6 +56,8 @@ class AccessToken(BaseModel):
     scope: str | None
     expires_at: datetime | None
     generation: int
+    account: str | None = None
+    """The provider's own identifier of the account that consented; None where it is not known."""
 
 
 class TokenSet(BaseModel):
@@ -85,6 +87,7 @@ class TokenSet(BaseModel):
             scope=self.scope,
             expires_at=self.expires_at,
             generation=generation,
+            account=self.id_claims.sub if self.id_claims else None,
         )
 
 
