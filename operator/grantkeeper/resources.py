@@ -8,27 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from grantkeeper.objects import Condition, Resource, Wire
 
 GROUP = "grantkeeper.dev"
 VERSION = "v1alpha1"
 FINALIZER = f"{GROUP}/keeper"
-
-
-def _wire_name(member: str) -> str:
-    """`redirect_uri` is `redirectURI` on the wire: Kubernetes writes acronyms in capitals, except at the start."""
-    name = to_camel(member)
-    for plain, acronym in (("Uri", "URI"), ("Url", "URL"), ("Id", "ID")):
-        if name.endswith(plain):
-            name = name.removesuffix(plain) + acronym
-    return name
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(alias_generator=_wire_name, frozen=True, populate_by_name=True, extra="ignore", hide_input_in_errors=True)
 
 
 class ClientAuthentication(StrEnum):
@@ -84,38 +71,7 @@ class RequestState(StrEnum):
     EXPIRED = "Expired"
 
 
-class Metadata(_Wire):
-    """The part of an object's metadata that decisions need."""
-
-    name: str
-    namespace: str
-    uid: str
-    resource_version: str
-    generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
-    finalizers: tuple[str, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def is_deleting(self) -> bool:
-        """Whether somebody has asked for the object to go."""
-        return self.deletion_timestamp is not None
-
-
-class Condition(_Wire):
-    """One observed truth, as in Kubernetes' API conventions."""
-
-    type: str
-    status: str
-    reason: str
-    message: str = ""
-    last_transition_time: datetime
-    observed_generation: int | None = None
-
-
-class EndpointsSpec(_Wire):
+class EndpointsSpec(Wire):
     """Endpoints of a server that publishes no metadata."""
 
     authorization: str
@@ -124,14 +80,14 @@ class EndpointsSpec(_Wire):
     userinfo: str | None = None
 
 
-class SecretKeyRef(_Wire):
+class SecretKeyRef(Wire):
     """A key of a Secret in the connector's namespace."""
 
     name: str
     key: str = "clientSecret"
 
 
-class ConsentSpec(_Wire):
+class ConsentSpec(Wire):
     """What people meet when they are asked."""
 
     link: str
@@ -139,14 +95,14 @@ class ConsentSpec(_Wire):
     scope_descriptions: dict[str, str] = Field(default_factory=dict)
 
 
-class RefreshSpec(_Wire):
+class RefreshSpec(Wire):
     """When access tokens are refreshed."""
 
     lifetime_percent: int = 75
     assumed_lifetime_seconds: int | None = None
 
 
-class OAuthConnectorSpec(_Wire):
+class OAuthConnectorSpec(Wire):
     """The desired state of a connector."""
 
     issuer: str | None = None
@@ -164,7 +120,7 @@ class OAuthConnectorSpec(_Wire):
     refresh: RefreshSpec = RefreshSpec()
 
 
-class ServerStatus(_Wire):
+class ServerStatus(Wire):
     """What was learned of the authorization server."""
 
     issuer: str | None = None
@@ -172,7 +128,7 @@ class ServerStatus(_Wire):
     iss_parameter_supported: bool | None = None
 
 
-class OAuthConnectorStatus(_Wire):
+class OAuthConnectorStatus(Wire):
     """The observed state of a connector."""
 
     observed_generation: int | None = None
@@ -181,29 +137,20 @@ class OAuthConnectorStatus(_Wire):
     conditions: tuple[Condition, ...] = ()
 
 
-class _Resource(_Wire):
-    metadata: Metadata
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Self:
-        """Read an object as the API server sent it."""
-        return cls.model_validate(body)
-
-
-class OAuthConnector(_Resource):
+class OAuthConnector(Resource):
     """One OAuth 2.0 client at one authorization server."""
 
     spec: OAuthConnectorSpec
     status: OAuthConnectorStatus = OAuthConnectorStatus()
 
 
-class ConnectorRef(_Wire):
+class ConnectorRef(Wire):
     """The connector of a grant, in the grant's namespace."""
 
     name: str
 
 
-class SecretSpec(_Wire):
+class SecretSpec(Wire):
     """A Secret that always holds a fresh access token."""
 
     name: str
@@ -214,7 +161,7 @@ class SecretSpec(_Wire):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class ExpectedAccount(_Wire):
+class ExpectedAccount(Wire):
     """The account at the provider that must consent: everything that is set must fit."""
 
     subject: str | None = None
@@ -222,7 +169,7 @@ class ExpectedAccount(_Wire):
     domain: str | None = None
 
 
-class UserGrantSpec(_Wire):
+class UserGrantSpec(Wire):
     """The desired state of a grant."""
 
     connector_ref: ConnectorRef
@@ -234,7 +181,7 @@ class UserGrantSpec(_Wire):
     revocation_policy: RevocationPolicy = RevocationPolicy.REVOKE
 
 
-class ConsentRequestStatus(_Wire):
+class ConsentRequestStatus(Wire):
     """One thing that a person was asked, as the pages need it. It holds nothing that lets anybody answer."""
 
     hash: str
@@ -246,7 +193,7 @@ class ConsentRequestStatus(_Wire):
     reason: str | None = None
 
 
-class Account(_Wire):
+class Account(Wire):
     """The account at the provider that consented."""
 
     subject: str
@@ -256,7 +203,7 @@ class Account(_Wire):
     picture: str | None = None
 
 
-class UserGrantStatus(_Wire):
+class UserGrantStatus(Wire):
     """The observed state of a grant."""
 
     observed_generation: int | None = None
@@ -276,8 +223,13 @@ class UserGrantStatus(_Wire):
     conditions: tuple[Condition, ...] = ()
 
 
-class UserGrant(_Resource):
+class UserGrant(Resource):
     """One person's consent to one connector."""
 
     spec: UserGrantSpec
     status: UserGrantStatus = UserGrantStatus()
+
+    @property
+    def connector_name(self) -> tuple[str, str]:
+        """Namespace and name of the connector."""
+        return self.metadata.namespace, self.spec.connector_ref.name

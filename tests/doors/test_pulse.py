@@ -9,7 +9,7 @@ import pytest
 
 from grantkeeper.consent.lookout import LATELY, Lookout
 from grantkeeper.controller.agenda import Agenda, Subject
-from grantkeeper.controller.process import clock
+from grantkeeper.controller.assembling import clock
 from grantkeeper.controller.pulse import LOOKED_WITHIN, PASS_WITHIN, Pulse
 from grantkeeper.errors import Unreachable
 

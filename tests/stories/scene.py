@@ -17,7 +17,8 @@ from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, U
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
-from grantkeeper.controller.process import CONNECTOR, GRANT, ORPHAN, Controller
+from grantkeeper.controller.assembling import assemble
+from grantkeeper.controller.running import CONNECTOR, GRANT, ORPHAN, Controller
 from grantkeeper.core.records import KIND_LABEL, Sealed, read_sealed
 from grantkeeper.settings import ControllerSettings
 
@@ -51,7 +52,7 @@ class Scene:
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
         await cluster.create(OAUTHCONNECTORS, NAMESPACE, CONNECTOR_BODY)
         await cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "spec": {**GRANT_BODY["spec"], **spec}})
-        controller = await Controller.start(SETTINGS, cluster, provider, clock=lambda: hands[0])
+        controller = await assemble(SETTINGS, cluster, provider, clock=lambda: hands[0])
         scene = cls(controller, cluster, provider, hands)
         await scene.settle()
         return scene
@@ -69,7 +70,7 @@ class Scene:
     async def restart(self, *, pod: str = "a-pod") -> None:
         """Another life of the controller, in this Pod or in another: its memory is what it reads from the cluster."""
         settings = SETTINGS.model_copy(update={"pod_uid": pod})
-        self.controller = await Controller.start(settings, self.cluster, self.provider, clock=lambda: self.hands[0])
+        self.controller = await assemble(settings, self.cluster, self.provider, clock=lambda: self.hands[0])
         await self.controller.sweeper.sweep()
 
     @property

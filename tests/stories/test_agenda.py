@@ -13,7 +13,7 @@ import pytest
 
 from grantkeeper.adapters.cluster import USERGRANTS
 from grantkeeper.controller.agenda import REPEAT_AFTER, Agenda, Subject
-from grantkeeper.controller.process import GRANT
+from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import Unreachable
 from stories.scene import GRANT_BODY, NAMESPACE, Scene
 

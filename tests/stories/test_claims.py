@@ -39,7 +39,7 @@ async def open_killed(*, pod: str) -> tuple[Scene, list[float]]:
 async def restart(scene: Scene, *, pod: str) -> list[float]:
     await scene.restart(pod=pod)
     ticks = [100.0]
-    scene.controller.keeper.gatherer.monotonic = lambda: ticks[0]
+    scene.controller.keeper.gatherer.respect.monotonic = lambda: ticks[0]
     return ticks
 
 

@@ -9,7 +9,7 @@ import pytest
 from fakes.provider import ISSUER, METADATA
 from fakes.provider import answer as answering
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS
-from grantkeeper.controller.process import GRANT
+from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import ProviderUnsent
 from stories.scene import CONNECTOR_BODY, NAMESPACE, Scene
 

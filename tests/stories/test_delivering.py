@@ -11,7 +11,7 @@ import pytest
 
 from fakes.cluster import Object
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
-from grantkeeper.controller.process import Controller
+from grantkeeper.controller.assembling import assemble
 from grantkeeper.errors import NotFound
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, SETTINGS, Scene
 
@@ -47,7 +47,7 @@ async def restart(scene: Scene) -> None:
     """Another life of the controller; it missed what was told before."""
     scene.cluster.take_news()
     provider = scene.provider
-    scene.controller = await Controller.start(SETTINGS, scene.cluster, provider, clock=lambda: scene.hands[0])
+    scene.controller = await assemble(SETTINGS, scene.cluster, provider, clock=lambda: scene.hands[0])
     await scene.controller.sweeper.sweep()
     await scene.settle()
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.troubles import Happening, Trouble, failing
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.controller.agenda import Subject
-from grantkeeper.controller.process import GRANT
+from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.errors import Conflict, Unreachable
 from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene

@@ -13,7 +13,7 @@ from fakes.cluster import Object
 from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
-from grantkeeper.controller.process import GRANT
+from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import RECOVERED_TYPE
 from grantkeeper.errors import Unreachable
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene

@@ -88,7 +88,7 @@ class Doors:
         if found is None:
             return self.pages.render(Notice.UNKNOWN)
         grant, asked = found
-        if callback != Callback(grant.metadata.namespace, grant.spec.connector_ref.name):
+        if callback != Callback(*grant.connector_name):
             return self.pages.render(Notice.UNREADABLE)
         answer = Answer(ticket, callback, self._redirect_uri(callback), redirect, self.clock())
         response = await self._leave(answer) if is_open(asked, answer.time) else self._send_to(ticket.link)
@@ -97,7 +97,7 @@ class Doors:
 
     def _depart(self, link: Link, grant: UserGrant, asked: ConsentRequestStatus, connector: OAuthConnector | None) -> Response:
         state = SecretStr(self.draw())
-        callback = Callback(link.namespace, grant.spec.connector_ref.name)
+        callback = Callback(*grant.connector_name)
         page = depart(asked, connector, redirect_uri=self._redirect_uri(callback), state=state)
         response = self.pages.render(page)
         if isinstance(page, Departure):

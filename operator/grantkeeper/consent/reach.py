@@ -46,7 +46,7 @@ class Reach:
     async def connector(self, grant: UserGrant) -> OAuthConnector | None:
         """The connector that a grant names, as it is now; None where there is none."""
         try:
-            body = await self.cluster.get(OAUTHCONNECTORS, grant.metadata.namespace, grant.spec.connector_ref.name)
+            body = await self.cluster.get(OAUTHCONNECTORS, *grant.connector_name)
         except NotFound:
             return None
         return OAuthConnector.read(body)

@@ -6,7 +6,6 @@ the client of a connector that was deleted stays known as long as this process l
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,20 +15,18 @@ from typing import Any
 import structlog
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
-from grantkeeper.adapters.provider import Provider
+from grantkeeper.controller.discovering import Discoverer, ca_bundle, endpoints_of_spec
 from grantkeeper.controller.keysets import KeySets
-from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.conditions import merge
-from grantkeeper.core.messages import Answer
-from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
+from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
-from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderDistrusted, ProviderError
+from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
+from grantkeeper.objects import Condition
 from grantkeeper.resources import (
     PKCE,
-    Condition,
     OAuthConnector,
     OAuthConnectorSpec,
     OAuthConnectorStatus,
@@ -41,7 +38,6 @@ log = structlog.get_logger()
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
-FETCH_WITHIN = timedelta(seconds=10)
 
 
 class ConnectorUnready(Exception):
@@ -63,14 +59,13 @@ class Connectors:
 
     registry: Registry
     cluster: Cluster
-    provider: Provider
+    discoverer: Discoverer
     external_url: str
     clock: Callable[[], datetime]
     changed: Callable[[Name], None]
     """Called when what is known of a connector has changed, so that its grants are looked at."""
     look: Callable[[Name], None]
     """Called to have a connector looked at again."""
-    meter: Meter
     key_sets: KeySets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
@@ -103,7 +98,7 @@ class Connectors:
             self.changed(name)
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
-            await self.key_sets.keep(name, standing.endpoints.jwks, _ca_bundle(connector))
+            await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
         return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
 
     async def client(self, name: Name) -> Remembered:
@@ -146,7 +141,7 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
-        remembered = Remembered(connector.spec, _client(connector, endpoints, standing), _ca_bundle(connector))
+        remembered = Remembered(connector.spec, _client(connector, endpoints, standing), ca_bundle(connector))
         self._remembered[name] = remembered
         return remembered
 
@@ -169,36 +164,15 @@ class Connectors:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
         known = self.standing((connector.metadata.namespace, connector.metadata.name)).endpoints
         try:
-            return {"endpoints": await self._discover(connector), "metadata_problem": None, "fetch_problem": None}
+            return {"endpoints": await self.discoverer.discover(connector), "metadata_problem": None, "fetch_problem": None}
         except MetadataError as error:
             problem = Problem(error.reason, str(error))
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
             away = {"fetch_problem": Problem("Unreachable", str(error))}
             if connector.spec.issuer is None:
-                return away | {"endpoints": _endpoints_of_spec(connector)}
+                return away | {"endpoints": endpoints_of_spec(connector)}
             return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
-
-    async def _discover(self, connector: OAuthConnector) -> Endpoints:
-        if connector.spec.issuer is None:
-            endpoints = _endpoints_of_spec(connector)
-            await self._fetch(endpoints.token, connector)  # any answer shows that it is there
-            return endpoints
-        failure: MetadataError | None = None
-        for url in discovery_urls(connector.spec.issuer):
-            answer = await self._fetch(url, connector)
-            try:
-                return read_metadata(connector.spec.issuer, answer)
-            except MetadataError as error:
-                failure = failure if failure is not None and failure.reason == "IssuerMismatch" else error
-        if failure is None:
-            raise ProviderDistrusted("No metadata address can be made from spec.issuer.")
-        raise failure
-
-    async def _fetch(self, url: str, connector: OAuthConnector) -> Answer:
-        name = (connector.metadata.namespace, connector.metadata.name)
-        fetching = self.provider.fetch(url, ca_bundle=_ca_bundle(connector), timeout=FETCH_WITHIN)
-        return await self.meter.follow(name, "discovery", fetching)
 
     async def _report(self, connector: OAuthConnector, standing: Standing) -> None:
         name = (connector.metadata.namespace, connector.metadata.name)
@@ -227,12 +201,6 @@ class Connectors:
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
 
 
-def _endpoints_of_spec(connector: OAuthConnector) -> Endpoints:
-    if connector.spec.endpoints is None:
-        raise MetadataError("DiscoveryFailed", "The connector names neither an issuer nor endpoints.")
-    return from_spec(connector.spec.endpoints)
-
-
 def _client(connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Client:
     spec = connector.spec
     return Client(
@@ -245,7 +213,3 @@ def _client(connector: OAuthConnector, endpoints: Endpoints, standing: Standing)
         authorization_parameters=spec.authorization_parameters,
         token_parameters=spec.token_parameters,
     )
-
-
-def _ca_bundle(connector: OAuthConnector) -> bytes | None:
-    return base64.b64decode(connector.spec.ca_bundle) if connector.spec.ca_bundle is not None else None

@@ -17,8 +17,10 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.gathering import Gathered, Gatherer, Obstacle
+from grantkeeper.controller.comparing import Comparer, Obstacle
+from grantkeeper.controller.gathering import Gathered
 from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.registry import Registry
 from grantkeeper.core import rendering
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import Delivery, Sealed
@@ -34,9 +36,10 @@ TRY_AGAIN_AFTER = timedelta(seconds=10)
 class Deliverer:
     """Writes one delivered Secret at a time."""
 
+    registry: Registry
     cluster: Cluster
     vault: Vault
-    gatherer: Gatherer
+    comparer: Comparer
     clock: Callable[[], datetime]
     meter: Meter
 
@@ -54,7 +57,7 @@ class Deliverer:
     async def withdraw(self, gathered: Gathered, name: str) -> None:
         """Delete a delivered Secret that the grant does not ask for any more; only while it is ours, by its uid."""
         namespace = gathered.grant.metadata.namespace
-        copy = self.gatherer.registry.copies.get((namespace, name))
+        copy = self.registry.copies.get((namespace, name))
         if gathered.sealed is None or copy is None or not rendering.is_ours(copy, gathered.sealed.deliveries.get(name)):
             return
         try:
@@ -64,12 +67,12 @@ class Deliverer:
             return
         except NotFound:
             pass
-        self.gatherer.registry.copies.pop((namespace, name), None)
+        self.registry.copies.pop((namespace, name), None)
         log.info("withdrawn", namespace=namespace, grant=gathered.grant.metadata.name, secret=name)
 
     async def _deliver(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
-        copy = self.gatherer.registry.copies.get((namespace, name)) or await self._look(namespace, name)
+        copy = self.registry.copies.get((namespace, name)) or await self._look(namespace, name)
         if copy is None:
             await self._create(gathered, await self._record(gathered.grant, sealed, name), name)
         elif rendering.is_ours(copy, sealed.deliveries.get(name)):
@@ -89,20 +92,20 @@ class Deliverer:
         delivery = sealed.deliveries.get(name)
         if delivery is not None and delivery.uid is None:
             return sealed
-        recorded = self.gatherer.registry.bring_up_to_date(grant, sealed)
+        recorded = self.registry.bring_up_to_date(grant, sealed)
         fresh = {**recorded, name: Delivery(id=secrets.token_hex(16))}
         return await self.vault.put(sealed.model_copy(update={"deliveries": fresh}))
 
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
-        self.gatherer.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
+        self.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
         self.meter.count_delivery()
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
         body = rendering.replace_copy(copy, self._render(gathered, sealed, copy.name))
         try:
-            self.gatherer.registry.note_secret(await self.cluster.replace(SECRETS, body))
+            self.registry.note_secret(await self.cluster.replace(SECRETS, body))
         except (Conflict, NotFound):
             await self._note_anew(copy)
             return
@@ -111,9 +114,9 @@ class Deliverer:
 
     async def _note_anew(self, copy: rendering.DeliveredCopy) -> None:
         try:
-            self.gatherer.registry.note_secret(await self.cluster.get(SECRETS, copy.namespace, copy.name))
+            self.registry.note_secret(await self.cluster.get(SECRETS, copy.namespace, copy.name))
         except NotFound:
-            self.gatherer.registry.copies.pop((copy.namespace, copy.name), None)
+            self.registry.copies.pop((copy.namespace, copy.name), None)
 
     def _render(self, gathered: Gathered, sealed: Sealed, name: str) -> dict[str, Any]:
         assert gathered.opened is not None  # noqa: S101  # deliver() has seen it
@@ -122,6 +125,5 @@ class Deliverer:
         return rendering.write_copy(gathered.grant, spec, token, sealed.deliveries[name].id)
 
     def _stand_off(self, gathered: Gathered, name: str, copy: Copy, detail: str) -> None:
-        obstacle = Obstacle(copy, detail, self.clock() + TRY_AGAIN_AFTER)
-        self.gatherer.obstacles[gathered.grant.metadata.uid, name] = obstacle
+        self.comparer.stand_off(gathered.grant, name, Obstacle(copy, detail, self.clock() + TRY_AGAIN_AFTER))
         log.warning("not delivered", namespace=gathered.grant.metadata.namespace, secret=name, why=copy.name.lower(), error=detail)

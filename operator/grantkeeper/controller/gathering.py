@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
+from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
-from grantkeeper.core import rendering, schedule, templates
+from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
-from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
+from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.planning import REFUSALS
-from grantkeeper.core.records import Claim, Holder, Sealed, Spending
+from grantkeeper.core.records import Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, SecretSpec, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, UserGrant
 
-CLAIM_RESPECTED_FOR = timedelta(seconds=35)
-"""How long another holder's claim is respected while it does not change: twice the time of a token request, and 15 s."""
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
 
@@ -32,15 +30,6 @@ FAILURES = {
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a delivered Secret could not be written, and when that is tried again."""
-
-    copy: Copy
-    detail: str
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +44,26 @@ class Gathered:
     facts: Facts
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Gatherer:
-    """Reads the registry for one process. Foreign claims are timed from when they were first seen here."""
+    """Reads the registry for one process."""
 
     registry: Registry
     connectors: Connectors
     seals: Seals
-    holder: Holder
-    obstacles: dict[tuple[str, str], Obstacle] = field(default_factory=dict)
-    """By the grant's uid and the Secret's name."""
-    monotonic: Callable[[], float] = time.monotonic
-    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+    respect: Respect
+    comparer: Comparer
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
-        namespace = grant.metadata.namespace
-        connector = self.registry.connectors.get((namespace, grant.spec.connector_ref.name))
+        connector = self.registry.connectors.get(grant.connector_name)
         sealed = self.registry.sealed.get(grant.metadata.uid)
-        self._forget_obstacles(grant)
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
         holding = self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
-        respected_until = self._respect(grant.metadata.uid, claim, now)
+        respected_until = self.respect.until(grant.metadata.uid, claim, now)
         is_ours = refresh_claim is not None and holding is not None and refresh_claim.hash == holding.refresh_hash
         is_exhausted = is_ours and refresh_claim is not None and refresh_claim.presentations >= MAX_PRESENTATIONS and not respected_until
         of_this_token = outcome is not None and holding is not None and outcome.hash == holding.refresh_hash
@@ -118,9 +102,9 @@ class Gatherer:
                 has_lapsed_request=any(r.state is RequestState.OPEN and now >= r.expires_at for r in requests),
                 request_expires_at=open_request.expires_at if open_request else None,
                 template_fault=rendering.find_template_fault(grant),
-                secrets=self._secrets(grant, sealed, opened, now),
-                surplus=self._surplus(grant, sealed),
-                look_again_at=min((o.until for (uid, _), o in self.obstacles.items() if uid == grant.metadata.uid), default=None),
+                secrets=self.comparer.compare(grant, sealed, opened, now),
+                surplus=self.comparer.find_surplus(grant, sealed),
+                look_again_at=self.comparer.try_again_at(grant),
             ),
         )
 
@@ -136,15 +120,8 @@ class Gatherer:
 
     def forget(self, uid: str) -> None:
         """The grant is gone."""
-        self._seen.pop(uid, None)
-        for key in [key for key in self.obstacles if key[0] == uid]:
-            del self.obstacles[key]
-
-    def _forget_obstacles(self, grant: UserGrant) -> None:
-        """Obstacles to Secrets that are not asked for any more."""
-        wanted = {spec.name for spec in grant.spec.secrets}
-        for key in [key for key in self.obstacles if key[0] == grant.metadata.uid and key[1] not in wanted]:
-            del self.obstacles[key]
+        self.respect.forget(uid)
+        self.comparer.forget(uid)
 
     def _hold(
         self, grant: UserGrant, connector: OAuthConnector | None, sealed: Sealed | None, opened: OpenedTokens | None
@@ -185,7 +162,7 @@ class Gatherer:
         name = grant.spec.connector_ref.name
         if connector is None:
             return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False)
-        standing = self.connectors.standing((grant.metadata.namespace, name))
+        standing = self.connectors.standing(grant.connector_name)
         offered = connector.spec.scopes
         lacks = tuple(scope for scope in grant.spec.scopes if scope not in offered) if offered else ()
         return ConnectorFacts(
@@ -195,45 +172,3 @@ class Gatherer:
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
             lacks=lacks,
         )
-
-    def _respect(self, uid: str, claim: Claim | None, now: datetime) -> datetime | None:
-        """Until when a claim keeps us away: not at all when it says itself that it is over, is ours, or an earlier life's of this Pod."""
-        if claim is None or claim.lost or claim.holder == self.holder or claim.holder.is_earlier_life_of(self.holder):
-            self._seen.pop(uid, None)
-            return None
-        attempt, since = self._seen.get(uid, ("", 0.0))
-        if attempt != claim.attempt:
-            since = self.monotonic()
-            self._seen[uid] = (claim.attempt, since)
-        left = CLAIM_RESPECTED_FOR - timedelta(seconds=self.monotonic() - since)
-        return now + left if left > timedelta(0) else None
-
-    def _secrets(self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> tuple[SecretFacts, ...]:
-        return tuple(self._compare(grant, spec, sealed, opened, now) for spec in grant.spec.secrets)
-
-    def _surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
-        if sealed is None:
-            return ()
-        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
-
-    def _compare(
-        self, grant: UserGrant, spec: SecretSpec, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime
-    ) -> SecretFacts:
-        name = spec.name
-        obstacle = self.obstacles.get((grant.metadata.uid, name))
-        if obstacle is not None:
-            if now < obstacle.until:
-                return SecretFacts(name, obstacle.copy, obstacle.detail)
-            del self.obstacles[grant.metadata.uid, name]
-        copy = self.registry.copies.get((grant.metadata.namespace, name))
-        delivery = sealed.deliveries.get(name) if sealed else None
-        if opened is None:
-            current = copy is not None and sealed is not None and sealed.meta is not None and copy.generation == sealed.meta.generation
-            return SecretFacts(name, Copy.CURRENT if current else Copy.STALE)
-        if any(templates.find_fault(text) for text in spec.templates.values()):
-            return SecretFacts(name, Copy.UNWRITABLE, "one of its templates cannot be filled")
-        try:
-            wanted = rendering.write_copy(grant, spec, opened.tokens.lend(opened.generation), delivery.id if delivery else "")
-        except templates.TemplateTooLong as error:
-            return SecretFacts(name, Copy.UNWRITABLE, str(error))
-        return SecretFacts(name, rendering.compare(copy, delivery, wanted))

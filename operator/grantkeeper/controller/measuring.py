@@ -105,7 +105,7 @@ class _Grants(Collector):
 
 def _describe(grant: UserGrant) -> tuple[str, str]:
     ready = next((condition.reason for condition in grant.status.conditions if condition.type == "Ready"), UNJUDGED)
-    return f"{grant.metadata.namespace}/{grant.spec.connector_ref.name}", ready
+    return "/".join(grant.connector_name), ready
 
 
 def _word(result: object) -> str:

@@ -49,7 +49,7 @@ class Refresher:
         held = self.seals.open_tokens(sealed, connector.spec)
         if held is None or held.tokens.refresh_token is None or not _is_as_planned(sealed, held, gathered):
             return  # somebody wrote meanwhile: the next pass sees what
-        name = (grant.metadata.namespace, connector.metadata.name)
+        name = grant.connector_name
         try:
             remembered = await self.presenter.connectors.client(name)
         except ConnectorUnready:

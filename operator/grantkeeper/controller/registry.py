@@ -50,7 +50,6 @@ class Registry:
         self._note_end(body, gone=gone)
         grant = UserGrant.read(body)
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
-        connector = (grant.metadata.namespace, grant.spec.connector_ref.name)
         if gone:
             self.drop_grant(grant)
             return grant
@@ -58,7 +57,7 @@ class Registry:
             return None
         self.grants[uid] = grant
         self._uids[name] = uid
-        self._users[connector].add(uid)
+        self._users[grant.connector_name].add(uid)
         return grant
 
     def note_connector(self, body: dict[str, Any], *, gone: bool = False) -> OAuthConnector | None:
@@ -99,7 +98,7 @@ class Registry:
     def connector_of(self, subject: tuple[str, str]) -> Name:
         """The connector of a subject that is a grant; the subject itself otherwise, as a group of its own."""
         grant = self.grants.get(subject[1])
-        return (grant.metadata.namespace, grant.spec.connector_ref.name) if grant is not None else subject
+        return grant.connector_name if grant is not None else subject
 
     def grants_of(self, connector: Name) -> Iterable[UserGrant]:
         """The grants that refer to this connector."""
@@ -161,7 +160,7 @@ class Registry:
         """Forget a grant that is gone."""
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         self.grants.pop(uid, None)
-        self._users[grant.metadata.namespace, grant.spec.connector_ref.name].discard(uid)
+        self._users[grant.connector_name].discard(uid)
         if self._uids.get(name) == uid:
             del self._uids[name]
 

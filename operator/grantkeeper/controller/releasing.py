@@ -13,7 +13,7 @@ from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.connecting import Connectors, Remembered
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered
-from grantkeeper.controller.registry import Name, Registry
+from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings, account_of
@@ -54,7 +54,7 @@ class Releaser:
         grant = gathered.grant
         if FINALIZER not in grant.metadata.finalizers:
             return
-        name = _connector_of(grant)
+        name = grant.connector_name
         try:
             sealed = await self.vault.read(grant.metadata.uid)
         except Unsealable:
@@ -88,11 +88,11 @@ class Releaser:
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
             sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."
-        elif not may_revoke(account_of(tokens), self.siblings.of(_connector_of(grant), remembered.spec, but=grant.metadata.uid)):
+        elif not may_revoke(account_of(tokens), self.siblings.of(grant.connector_name, remembered.spec, but=grant.metadata.uid)):
             sentence = "The tokens were not revoked: another grant may hold the same account, and would lose its consent too."
         elif remembered.client.endpoints.revocation is None:
             sentence = "The tokens were not revoked: the server has no revocation endpoint. Revoke the access there by hand."
-        elif revoked := await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle, connector=_connector_of(grant)):
+        elif revoked := await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle, connector=grant.connector_name):
             sentence = "The tokens were revoked at the authorization server."
         else:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
@@ -116,7 +116,3 @@ class Releaser:
                 continue
             with suppress(ClusterError):
                 await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
-
-
-def _connector_of(grant: UserGrant) -> Name:
-    return grant.metadata.namespace, grant.spec.connector_ref.name

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from grantkeeper.core.times import to_text
-from grantkeeper.resources import Condition
+from grantkeeper.objects import Condition
 
 
 class Truth(StrEnum):

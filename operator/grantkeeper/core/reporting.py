@@ -15,7 +15,8 @@ from grantkeeper.core.planning import Plan, refresh_at, token_state
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.times import to_text
-from grantkeeper.resources import Condition, ConsentRequestStatus, UserGrant, UserGrantStatus
+from grantkeeper.objects import Condition
+from grantkeeper.resources import ConsentRequestStatus, UserGrant, UserGrantStatus
 
 SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""

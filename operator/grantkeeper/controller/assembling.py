@@ -1,0 +1,122 @@
+"""Put one controller together: its memory, its agendas and its keepers, each given what it needs and nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
+from grantkeeper.adapters.keys import KeyringSecret
+from grantkeeper.adapters.provider import Provider
+from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.agenda import Agenda
+from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.comparing import Comparer
+from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.delivering import Deliverer
+from grantkeeper.controller.discovering import Discoverer
+from grantkeeper.controller.exchanging import Exchanger
+from grantkeeper.controller.finalizing import Finalizers
+from grantkeeper.controller.gathering import Gatherer
+from grantkeeper.controller.identifying import Identifier
+from grantkeeper.controller.keeper import Keeper
+from grantkeeper.controller.keysets import KeySets
+from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.presenting import Presenter
+from grantkeeper.controller.pulse import Pulse
+from grantkeeper.controller.redeeming import Redeemer
+from grantkeeper.controller.refreshing import Refresher
+from grantkeeper.controller.registry import Name, Registry
+from grantkeeper.controller.releasing import Releaser
+from grantkeeper.controller.requesting import Asker
+from grantkeeper.controller.respecting import Respect
+from grantkeeper.controller.revoking import Revoker
+from grantkeeper.controller.running import CONNECTOR, GRANT, Controller
+from grantkeeper.controller.seals import Seals
+from grantkeeper.controller.sparing import Siblings
+from grantkeeper.controller.sweeping import Sweeper
+from grantkeeper.core.records import Holder
+from grantkeeper.settings import ControllerSettings
+
+log = structlog.get_logger()
+
+
+def clock() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
+
+
+async def assemble(
+    settings: ControllerSettings,
+    cluster: Cluster,
+    provider: Provider,
+    clock: Callable[[], datetime] = clock,
+    *,
+    meter: Meter | None = None,
+    pulse: Pulse | None = None,
+) -> Controller:
+    """Read the keyring and who this cluster is, and put the parts together."""
+    meter, pulse = meter or Meter(), pulse or Pulse()
+    await _wait_for_kinds(cluster)
+    registry = Registry(settings.namespace)
+    agenda = Agenda(clock, group_of=registry.connector_of)
+    looks = Agenda(clock)
+    vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
+    keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
+    await keys.reload()
+    pulse.has_keyring = True
+    kube_system = await cluster.get(NAMESPACES, None, "kube-system")
+    seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
+    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8))
+
+    def wake_users(name: Name) -> None:
+        for grant in registry.grants_of(name):
+            agenda.wake((GRANT, grant.metadata.uid))
+
+    connectors = Connectors(
+        registry,
+        cluster,
+        Discoverer(provider, meter),
+        settings.external_url,
+        clock,
+        changed=wake_users,
+        look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
+        key_sets=KeySets(provider, clock, meter),
+    )
+    comparer = Comparer(registry)
+    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer)
+    presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
+    announcer = Announcer(cluster, clock, settings.pod_name)
+    finalizers = Finalizers(cluster, registry)
+    revoker = Revoker(provider, clock, meter)
+    identifier, siblings = Identifier(provider, connectors.key_sets, clock, meter), Siblings(registry, seals)
+    keeper = Keeper(
+        registry,
+        cluster,
+        gatherer,
+        Asker(vault, seals, clock),
+        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings)),
+        Refresher(presenter, seals),
+        Deliverer(registry, cluster, vault, comparer, clock, meter),
+        Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, siblings, announcer),
+        finalizers,
+        announcer,
+        settings.external_url,
+        clock,
+    )
+    meter.grants = registry.grants.values
+    pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
+    pulse.is_storing = lambda: registry.is_claimed_by(holder)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse)
+
+
+async def _wait_for_kinds(cluster: Cluster) -> None:
+    """Wait until discovery shows our kinds: kopf looks there once, and would watch nothing where they are missing."""
+    for kind in (USERGRANTS, OAUTHCONNECTORS):
+        while not await cluster.offers(kind):
+            log.warning("waiting for a CRD: install it, or set crds.enabled in the chart", resource=kind.plural)
+            await asyncio.sleep(1)

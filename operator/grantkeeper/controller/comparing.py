@@ -1,0 +1,80 @@
+"""Compare the delivered Secrets with what they should be, and remember for a while what stands in the way of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.seals import OpenedTokens
+from grantkeeper.core import rendering, templates
+from grantkeeper.core.facts import Copy, SecretFacts
+from grantkeeper.core.records import Sealed
+from grantkeeper.resources import SecretSpec, UserGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a delivered Secret could not be written, and when that is tried again."""
+
+    copy: Copy
+    detail: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Comparer:
+    """Compares those of one grant at a time, from memory."""
+
+    registry: Registry
+    _obstacles: dict[tuple[str, str], Obstacle] = field(default_factory=dict)
+    """By the grant's uid and the Secret's name."""
+
+    def compare(self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> tuple[SecretFacts, ...]:
+        """How each Secret that the grant asks for stands."""
+        self._forget(grant.metadata.uid, but={spec.name for spec in grant.spec.secrets})
+        return tuple(self._compare(grant, spec, sealed, opened, now) for spec in grant.spec.secrets)
+
+    def find_surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
+        """The delivered Secrets that are ours and not asked for any more."""
+        if sealed is None:
+            return ()
+        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
+
+    def stand_off(self, grant: UserGrant, name: str, obstacle: Obstacle) -> None:
+        """Remember that a Secret could not be written."""
+        self._obstacles[grant.metadata.uid, name] = obstacle
+
+    def try_again_at(self, grant: UserGrant) -> datetime | None:
+        """When the first of those that could not be written may be tried again."""
+        return min((obstacle.until for (uid, _), obstacle in self._obstacles.items() if uid == grant.metadata.uid), default=None)
+
+    def forget(self, uid: str) -> None:
+        """The grant is gone."""
+        self._forget(uid, but=set())
+
+    def _forget(self, uid: str, *, but: set[str]) -> None:
+        for key in [key for key in self._obstacles if key[0] == uid and key[1] not in but]:
+            del self._obstacles[key]
+
+    def _compare(
+        self, grant: UserGrant, spec: SecretSpec, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime
+    ) -> SecretFacts:
+        name = spec.name
+        obstacle = self._obstacles.get((grant.metadata.uid, name))
+        if obstacle is not None:
+            if now < obstacle.until:
+                return SecretFacts(name, obstacle.copy, obstacle.detail)
+            del self._obstacles[grant.metadata.uid, name]
+        copy = self.registry.copies.get((grant.metadata.namespace, name))
+        delivery = sealed.deliveries.get(name) if sealed else None
+        if opened is None:
+            current = copy is not None and sealed is not None and sealed.meta is not None and copy.generation == sealed.meta.generation
+            return SecretFacts(name, Copy.CURRENT if current else Copy.STALE)
+        if any(templates.find_fault(text) for text in spec.templates.values()):
+            return SecretFacts(name, Copy.UNWRITABLE, "one of its templates cannot be filled")
+        try:
+            wanted = rendering.write_copy(grant, spec, opened.tokens.lend(opened.generation), delivery.id if delivery else "")
+        except templates.TemplateTooLong as error:
+            return SecretFacts(name, Copy.UNWRITABLE, str(error))
+        return SecretFacts(name, rendering.compare(copy, delivery, wanted))

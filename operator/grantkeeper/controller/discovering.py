@@ -1,0 +1,58 @@
+"""Discover: what a server says of itself in its metadata, or what the connector says in its place."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import timedelta
+
+from grantkeeper.adapters.provider import Provider
+from grantkeeper.controller.measuring import Meter
+from grantkeeper.core.messages import Answer
+from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
+from grantkeeper.errors import ProviderDistrusted
+from grantkeeper.resources import OAuthConnector
+
+FETCH_WITHIN = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Discoverer:
+    """Asks one server at a time."""
+
+    provider: Provider
+    meter: Meter
+
+    async def discover(self, connector: OAuthConnector) -> Endpoints:
+        """The endpoints; MetadataError for metadata that will not do, another ProviderError where the server cannot be asked."""
+        if connector.spec.issuer is None:
+            endpoints = endpoints_of_spec(connector)
+            await self._fetch(endpoints.token, connector)  # any answer shows that it is there
+            return endpoints
+        failure: MetadataError | None = None
+        for url in discovery_urls(connector.spec.issuer):
+            answer = await self._fetch(url, connector)
+            try:
+                return read_metadata(connector.spec.issuer, answer)
+            except MetadataError as error:
+                failure = failure if failure is not None and failure.reason == "IssuerMismatch" else error
+        if failure is None:
+            raise ProviderDistrusted("No metadata address can be made from spec.issuer.")
+        raise failure
+
+    async def _fetch(self, url: str, connector: OAuthConnector) -> Answer:
+        name = (connector.metadata.namespace, connector.metadata.name)
+        fetching = self.provider.fetch(url, ca_bundle=ca_bundle(connector), timeout=FETCH_WITHIN)
+        return await self.meter.follow(name, "discovery", fetching)
+
+
+def endpoints_of_spec(connector: OAuthConnector) -> Endpoints:
+    """The endpoints that a connector states itself."""
+    if connector.spec.endpoints is None:
+        raise MetadataError("DiscoveryFailed", "The connector names neither an issuer nor endpoints.")
+    return from_spec(connector.spec.endpoints)
+
+
+def ca_bundle(connector: OAuthConnector) -> bytes | None:
+    """The certificates that are trusted for this server besides the system's, in PEM."""
+    return base64.b64decode(connector.spec.ca_bundle) if connector.spec.ca_bundle is not None else None
