@@ -6,6 +6,7 @@ GrantkeeperError
 ├── ConsentError             a person must be told
 ├── ProviderError            an authorization server did not do what was asked
 │   ├── MetadataError        its metadata will not do (core.metadata)
+│   │   └── UnknownProvider  no preset, or none with these parameters (core.presets)
 │   ├── IDTokenError         it does not say in a way that holds whose account it is (core.idtoken)
 │   ├── Unverifiable         a signature was made with none of its keys (core.signatures)
 │   ├── ProviderUnsent       not one byte was sent: nothing can have been spent, try again

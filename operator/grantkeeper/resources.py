@@ -103,18 +103,20 @@ class RefreshSpec(Wire):
 
 
 class OAuthConnectorSpec(Wire):
-    """The desired state of a connector."""
+    """The desired state of a connector. What its preset may decide has no default here: `core.presets` knows what counts."""
 
+    provider: str | None = None
+    parameters: dict[str, str] = Field(default_factory=dict)
     issuer: str | None = None
     endpoints: EndpointsSpec | None = None
     client_id: str
-    client_authentication: ClientAuthentication = ClientAuthentication.BASIC
+    client_authentication: ClientAuthentication | None = None
     client_secret_ref: SecretKeyRef | None = None
-    pkce: PKCE = PKCE.S256
+    pkce: PKCE | None = None
     scopes: tuple[str, ...] = ()
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
     token_parameters: dict[str, str] = Field(default_factory=dict)
-    scope_separator: ScopeSeparator = ScopeSeparator.SPACE
+    scope_separator: ScopeSeparator | None = None
     ca_bundle: str | None = None
     consent: ConsentSpec
     refresh: RefreshSpec = RefreshSpec()

@@ -112,10 +112,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
         pytest.param(
             CONNECTOR,
             {
-                "clientAuthentication": "ClientSecretBasic",
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
-                "pkce": "S256",
-                "scopeSeparator": "Space",
                 "refresh": {"lifetimePercent": 75},
             },
             id="a connector",
@@ -156,6 +153,7 @@ READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "as it
             {
                 "Ready": "True",
                 "Reason": "Ready",
+                "Provider": None,
                 "Redirect URI": "https://connect.example.com/callback/team-a/git",
                 "Message": "as it should be",
             },

@@ -1,10 +1,13 @@
-"""The tables of the chart's README that follow from the code. Run as a program it writes them anew."""
+"""The tables of the READMEs that follow from the code. Run as a program it writes them anew."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from contracts.chart import CHART
+from contracts.schemas import CRDS
+from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.consent.measuring import Meter as ConsentMeter
 from grantkeeper.controller.measuring import Meter as ControllerMeter
 from grantkeeper.settings import PREFIX, ConsentSettings, ControllerSettings, Settings
@@ -37,13 +40,43 @@ def metrics() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"settings": settings, "metrics": metrics}
+def presets() -> str:
+    """Every preset: what its parameters are, and where it sends people and tokens."""
+    rows = ["| `provider` | Is | `parameters` | People and tokens go to |", "|---|---|---|---|"]
+    for name, preset in load_presets().items():
+        parameters = "; ".join(
+            f"`{key}`: {parameter.description} (" + (f"default `{parameter.default}`" if parameter.default else "required") + ")"
+            for key, parameter in preset.parameters.items()
+        )
+        hosts = ", ".join(f"`{host}`" for host in sorted(preset.hosts))
+        said = f"{hosts}, and whatever its metadata name" if preset.issuer else hosts
+        rows.append(f"| `{name}` | {preset.display_name} | {parameters or 'none'} | {said} |")
+    return "\n".join(rows)
+
+
+def notes() -> str:
+    """What somebody who uses a preset should know, and what the preset rests on."""
+    lines: list[str] = []
+    for name, preset in load_presets().items():
+        read = "; ".join(f"{source.title} ({source.read})" for source in preset.sources)
+        lines += [f"- **`{name}`**", *(f"  - {note}" for note in preset.notes), f"  - Written from: {read}."]
+    return "\n".join(lines)
+
+
+TABLES = {"settings": settings, "metrics": metrics, "presets": presets, "notes on presets": notes}
+PLACES = dict.fromkeys(("presets", "notes on presets"), CRDS / "README.md")
+"""Where a table stands, unless it is in the chart's README."""
+
+
+def place_of(name: str) -> Path:
+    """The file that a table stands in."""
+    return PLACES.get(name, README)
 
 
 def find(name: str, text: str) -> tuple[int, int]:
     """From where to where a table stands, between its marks."""
     found = re.search(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end of {name} -->)", text, re.DOTALL)
-    assert found is not None, f"{README.name} has no place for the table of {name}"
+    assert found is not None, f"{place_of(name)} has no place for the table of {name}"
     return found.span()
 
 
@@ -59,11 +92,10 @@ def _write(default: object) -> str:
 
 def main() -> None:
     """Write them."""
-    text = README.read_text()
     for name, table in TABLES.items():
+        text = place_of(name).read_text()
         start, end = find(name, text)
-        text = text[:start] + table() + text[end:]
-    README.write_text(text)
+        place_of(name).write_text(text[:start] + table() + text[end:])
 
 
 if __name__ == "__main__":

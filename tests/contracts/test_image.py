@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from grantkeeper.adapters.catalogue import load_presets
+
 TOP = Path(__file__).parents[2]
 DOCKERFILE = (TOP / "operator" / "Dockerfile").read_text()
 
@@ -28,6 +30,9 @@ def test_the_operator_installs_from_the_lock_and_starts_without_anything_else(tm
     for process in ("controller", "consent"):
         code = f"import grantkeeper.__main__, grantkeeper.{process}.process"
         subprocess.run([python, "-c", code], cwd=tmp_path, check=True)
+    code = "from grantkeeper.adapters.catalogue import load_presets; print(*load_presets())"
+    shipped = subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert shipped.split() == list(load_presets())
     installed = uv("pip", "freeze", "--python", python)
     assert "pytest" not in installed
 

@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 from starlette.types import ASGIApp
 
 from doors.apiserver import ApiServer
+from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, USERGRANTS
 from grantkeeper.consent.app import build
 from grantkeeper.consent.measuring import Meter
@@ -113,7 +114,13 @@ class House:
     def app(self) -> ASGIApp:
         """The application."""
         return build(
-            self.server, self.pages, self.meter, external_url=self.external_url, operator_namespace="grantkeeper", clock=lambda: self.now
+            self.server,
+            self.pages,
+            self.meter,
+            external_url=self.external_url,
+            operator_namespace="grantkeeper",
+            presets=load_presets(),
+            clock=lambda: self.now,
         )
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +15,7 @@ from doors.house import ID, NOW, asked, connector, grant, random_like
 from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.judging import depart, describe_server, find_request, judge
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 LINK = Link("team-a", "calendar-alice", SecretStr(ID))
@@ -208,3 +209,64 @@ def test_where_pkce_is_disabled_no_challenge_is_sent() -> None:
 
 def test_an_address_with_a_state_shows_in_no_text() -> None:
     assert random_like("s") not in repr(departure())
+
+
+FORGE = Preset.model_validate(
+    {
+        "displayName": "Forge",
+        "issuer": "https://login.example.com",
+        "pkce": "Disabled",
+        "scopeSeparator": "Comma",
+        "authorizationParameters": {"access_type": "offline"},
+        "scopeDescriptions": {"openid": "Know who you are", "calendar.read": "Read your calendars"},
+        "sources": [{"title": "A page", "read": date(2026, 11, 21)}],
+    }
+)
+
+
+def forge(**consent: Any) -> OAuthConnector:
+    """The connector with a preset in the place of its issuer, and with no words of its own but these."""
+    body = connector()
+    body["spec"] = {"provider": "forge", "clientID": "on-call-planner", "consent": {"link": "Status", **consent}}
+    return OAuthConnector.read(body)
+
+
+def judge_forge(known: OAuthConnector, presets: Mapping[str, Preset]) -> Page:
+    """The page of a link of that connector."""
+    grant_ = UserGrant.read(grant(consentRequests=[asked()]))
+    entry = find_request(grant_, LINK)
+    assert entry is not None
+    return judge(grant_, entry, known, now=NOW, look=0, presets=presets)
+
+
+@pytest.mark.parametrize(
+    ("consent", "name", "words"),
+    [
+        pytest.param({}, "Forge", ("Know who you are", "Read your calendars", None), id="the preset's"),
+        pytest.param(
+            {"displayName": "Ours", "scopeDescriptions": {"calendar.read": "Look", "calendar.write": "Change"}},
+            "Ours",
+            ("Know who you are", "Look", "Change"),
+            id="the connector's first",
+        ),
+    ],
+)
+def test_the_question_is_put_in_the_words_of_the_preset(consent: dict[str, Any], name: str, words: tuple[str | None, ...]) -> None:
+    page = judge_forge(forge(**consent), {"forge": FORGE})
+    assert isinstance(page, Question)
+    assert page.server == Server(name, "login.example.com")
+    assert tuple(scope.description for scope in page.scopes) == words
+
+
+def test_a_preset_that_only_the_controller_knows_yet_is_waited_for() -> None:
+    assert judge_forge(forge(), {}) is Notice.UNREADY
+
+
+def test_the_way_there_is_as_the_preset_has_it() -> None:
+    entry = find_request(UserGrant.read(grant(consentRequests=[asked()])), LINK)
+    assert entry is not None
+    redirect_uri = "https://c.example/callback/team-a/calendar"
+    asked_for = query(depart(entry, forge(), redirect_uri=redirect_uri, state=SecretStr(random_like("s")), presets={"forge": FORGE}))
+    assert asked_for["access_type"] == ["offline"]
+    assert asked_for["scope"] == ["openid,calendar.read,calendar.write"]
+    assert "code_challenge" not in asked_for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Cluster, Reach
 from grantkeeper.consent.tickets import Tickets
 from grantkeeper.consent.views import Notice
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.errors import ClusterError
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ def build(
     *,
     external_url: str,
     operator_namespace: str,
+    presets: Mapping[str, Preset],
     clock: Callable[[], datetime] = _now,
     draw: Callable[[], str] = _draw,
 ) -> ASGIApp:
@@ -52,7 +54,7 @@ def build(
     """
     external_url = external_url.rstrip("/")
     path, is_secure = urlsplit(external_url).path, urlsplit(external_url).scheme == "https"
-    doors = Doors(external_url, Reach(cluster, operator_namespace), pages, Tickets(secure=is_secure), meter, clock, draw)
+    doors = Doors(external_url, Reach(cluster, operator_namespace), pages, Tickets(secure=is_secure), meter, clock, draw, presets)
 
     def refuse(_: Request, failure: Exception) -> Response:
         if not isinstance(failure, HTTPException) or failure.status_code != HTTPStatus.METHOD_NOT_ALLOWED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Reach
 from grantkeeper.consent.tickets import Ticket, Tickets
 from grantkeeper.consent.views import Departure, Notice, Question, Waiting
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.resources import ConsentRequestStatus, OAuthConnector, UserGrant
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +44,7 @@ class Doors:
     meter: Meter
     clock: Callable[[], datetime]
     draw: Callable[[], str]
+    presets: Mapping[str, Preset]
 
     async def root(self, _: Request) -> Response:
         """Say what this place is to somebody who came without a link."""
@@ -62,7 +64,7 @@ class Doors:
         grant, asked = found
         connector = await self.reach.connector(grant)
         look = 0 if is_start else _read_look(request)
-        page = judge(grant, asked, connector, now=self.clock(), look=look)
+        page = judge(grant, asked, connector, now=self.clock(), look=look, presets=self.presets)
         if is_start and isinstance(page, Question):
             return self._depart(link, grant, asked, connector)
         if look and not isinstance(page, Waiting):
@@ -98,7 +100,7 @@ class Doors:
     def _depart(self, link: Link, grant: UserGrant, asked: ConsentRequestStatus, connector: OAuthConnector | None) -> Response:
         state = SecretStr(self.draw())
         callback = Callback(*grant.connector_name)
-        page = depart(asked, connector, redirect_uri=self._redirect_uri(callback), state=state)
+        page = depart(asked, connector, redirect_uri=self._redirect_uri(callback), state=state, presets=self.presets)
         response = self.pages.render(page)
         if isinstance(page, Departure):
             self.tickets.hand_out(Ticket(link, state), response)

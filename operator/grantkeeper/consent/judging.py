@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import SecretStr
 
 from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.oauth import authorization_url
+from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
 from grantkeeper.core.requests import hash_id
 from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
 
@@ -17,6 +20,7 @@ _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""
 _PATIENCE = 9
 """After so many looks (some 20 seconds) the page says that it takes longer than usual."""
+_NO_PRESETS: Mapping[str, Preset] = {}
 _HTTPS = re.compile(r"https://([A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?)(?:[/?][\x21-\x7E]*)?")
 """Without a user part, a backslash or anything beyond ASCII: browsers and people read those in different ways."""
 
@@ -34,9 +38,18 @@ def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
     return request.state is RequestState.OPEN and now < request.expiration_time
 
 
-def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnector | None, *, now: datetime, look: int) -> Page:
+def judge(
+    grant: UserGrant,
+    request: ConsentRequestStatus,
+    connector: OAuthConnector | None,
+    *,
+    now: datetime,
+    look: int,
+    presets: Mapping[str, Preset] = _NO_PRESETS,
+) -> Page:
     """Decide what somebody sees who follows a link. `look` counts how often they have looked since they answered; 0 is before."""
-    server = describe_server(connector)
+    habits = _find_habits(connector, presets)
+    server = describe_server(connector, presets)
     known = server or Server(grant.spec.connector_ref.name, "")
     match request.state:
         case RequestState.EXPIRED:
@@ -44,10 +57,10 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
-            return _ask(grant, request, connector, server, now) if connector and server else Notice.UNREADY
+            return _ask(grant, request, habits, server, now) if server else Notice.UNREADY
         case RequestState.GRANTED:
             account = _name_account(grant.status.account)
-            scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, connector)
+            scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, habits)
             return Connected(_describe_asker(grant), known, account, scopes)
         case RequestState.REFUSED:
             return Refused(_describe_asker(grant), known, request.reason or "Unknown")
@@ -55,12 +68,19 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
             return _wait(request, known, max(look, 1))
 
 
-def depart(request: ConsentRequestStatus, connector: OAuthConnector | None, *, redirect_uri: str, state: SecretStr) -> Departure | Notice:
+def depart(
+    request: ConsentRequestStatus,
+    connector: OAuthConnector | None,
+    *,
+    redirect_uri: str,
+    state: SecretStr,
+    presets: Mapping[str, Preset] = _NO_PRESETS,
+) -> Departure | Notice:
     """The way to the authorization server with one request (RFC 6749 section 4.1.1, RFC 7636 section 4.3)."""
-    server, endpoint = describe_server(connector), _find_endpoint(connector)
-    if connector is None or server is None or endpoint is None:
+    server, endpoint, habits = describe_server(connector, presets), _find_endpoint(connector), _find_habits(connector, presets)
+    if connector is None or server is None or endpoint is None or habits is None:
         return Notice.UNREADY
-    proves_key = connector.spec.pkce is PKCE.S256
+    proves_key = habits.pkce is PKCE.S256
     if proves_key and request.challenge is None:
         return Notice.UNREADY
     address = authorization_url(
@@ -71,18 +91,26 @@ def depart(request: ConsentRequestStatus, connector: OAuthConnector | None, *, r
         state=state.get_secret_value(),
         challenge=request.challenge if proves_key else None,
         nonce=request.nonce,
-        parameters=connector.spec.authorization_parameters,
-        separator=connector.spec.scope_separator.character,
+        parameters=habits.authorization_parameters,
+        separator=habits.scope_separator.character,
     )
     return Departure(server, SecretStr(address))
 
 
-def describe_server(connector: OAuthConnector | None) -> Server | None:
+def describe_server(connector: OAuthConnector | None, presets: Mapping[str, Preset] = _NO_PRESETS) -> Server | None:
     """The authorization server as people know it; None before the controller has found where to send them."""
-    host = _read_host(_find_endpoint(connector))
-    if connector is None or connector.status.server is None or host is None:
+    host, habits = _read_host(_find_endpoint(connector)), _find_habits(connector, presets)
+    if connector is None or connector.status.server is None or host is None or habits is None:
         return None
-    return Server(connector.spec.consent.display_name or _read_host(connector.status.server.issuer) or host, host)
+    return Server(habits.display_name or _read_host(connector.status.server.issuer) or host, host)
+
+
+def _find_habits(connector: OAuthConnector | None, presets: Mapping[str, Preset]) -> Habits | None:
+    """How the server is dealt with; None where its preset is not known here, while one process is newer than another."""
+    try:
+        return find_habits(connector.spec, presets) if connector else None
+    except UnknownProvider:
+        return None
 
 
 def _find_endpoint(connector: OAuthConnector | None) -> str | None:
@@ -95,11 +123,11 @@ def _read_host(url: str | None) -> str | None:
     return match[1].lower() if match else None
 
 
-def _ask(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnector, server: Server, now: datetime) -> Question:
+def _ask(grant: UserGrant, request: ConsentRequestStatus, habits: Habits | None, server: Server, now: datetime) -> Question:
     return Question(
         asker=_describe_asker(grant),
         server=server,
-        scopes=_describe_scopes(request.scopes, connector),
+        scopes=_describe_scopes(request.scopes, habits),
         secrets=tuple(secret.name for secret in grant.spec.secrets),
         revokes=grant.spec.revocation_policy is RevocationPolicy.REVOKE,
         expires_at=request.expiration_time,
@@ -122,14 +150,14 @@ def _describe_asker(grant: UserGrant) -> Asker:
     return Asker(grant.metadata.namespace, grant.metadata.name, grant.spec.user, grant.spec.purpose)
 
 
-def _describe_scopes(scopes: tuple[str, ...], connector: OAuthConnector | None) -> tuple[Scope, ...]:
-    words = connector.spec.consent.scope_descriptions if connector else {}
+def _describe_scopes(scopes: tuple[str, ...], habits: Habits | None) -> tuple[Scope, ...]:
+    words = habits.scope_descriptions if habits else {}
     return tuple(Scope(name, words.get(name)) for name in scopes)
 
 
-def _compare_scopes(asked: tuple[str, ...], granted: tuple[str, ...], connector: OAuthConnector | None) -> tuple[Scope, ...]:
+def _compare_scopes(asked: tuple[str, ...], granted: tuple[str, ...], habits: Habits | None) -> tuple[Scope, ...]:
     """What was asked, then what came besides. A server that names no scopes granted what was asked (RFC 6749 section 5.1)."""
-    words = connector.spec.consent.scope_descriptions if connector else {}
+    words = habits.scope_descriptions if habits else {}
     held = granted or asked
     besides = tuple(name for name in granted if name not in asked)
     return tuple(Scope(name, words.get(name), granted=name in held) for name in (*asked, *besides))

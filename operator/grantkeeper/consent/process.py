@@ -10,6 +10,7 @@ import structlog
 from starlette.types import ASGIApp
 
 from grantkeeper.adapters import observing
+from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.adapters.cluster import Cluster
 from grantkeeper.adapters.serving import listen, serving
 from grantkeeper.consent.app import build
@@ -38,7 +39,14 @@ async def _run(settings: ConsentSettings) -> None:
         meter, lookout = Meter(), Lookout(cluster)
         said = observing.build(meter.registry, health=lambda: None, readiness=lookout.unreadiness)
         pages = Pages(Texts.load(_LANGUAGE), meter.count_page)
-        app = build(cluster, pages, meter, external_url=settings.external_url, operator_namespace=settings.namespace)
+        app = build(
+            cluster,
+            pages,
+            meter,
+            external_url=settings.external_url,
+            operator_namespace=settings.namespace,
+            presets=load_presets(),
+        )
         _log.info("The pages are open", listen=settings.listen, external_url=settings.external_url)
         looking = asyncio.create_task(lookout.run())
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
 
+from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.provider import Provider
@@ -39,6 +40,7 @@ from grantkeeper.controller.running import CONNECTOR, GRANT, Controller
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings
 from grantkeeper.controller.sweeping import Sweeper
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.records import Holder
 from grantkeeper.settings import ControllerSettings
 
@@ -58,8 +60,9 @@ async def assemble(
     *,
     meter: Meter | None = None,
     pulse: Pulse | None = None,
+    presets: Mapping[str, Preset] | None = None,
 ) -> Controller:
-    """Read the keyring and who this cluster is, and put the parts together."""
+    """Read the keyring and who this cluster is, and put the parts together. `presets` are those that are shipped, unless told."""
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
@@ -80,7 +83,7 @@ async def assemble(
     connectors = Connectors(
         registry,
         cluster,
-        Discoverer(provider, meter),
+        Discoverer(provider, meter, load_presets() if presets is None else presets),
         settings.external_url,
         clock,
         changed=wake_users,

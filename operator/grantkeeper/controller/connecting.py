@@ -15,12 +15,13 @@ from typing import Any
 import structlog
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
-from grantkeeper.controller.discovering import Discoverer, ca_bundle, endpoints_of_spec
+from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.conditions import merge
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
+from grantkeeper.core.presets import Habits
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
 from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
@@ -141,7 +142,8 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
-        remembered = Remembered(connector.spec, _client(connector, endpoints, standing), ca_bundle(connector))
+        client = _client(connector.spec.client_id, self.discoverer.habits(connector), endpoints, standing)
+        remembered = Remembered(connector.spec, client, ca_bundle(connector))
         self._remembered[name] = remembered
         return remembered
 
@@ -170,8 +172,8 @@ class Connectors:
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
             away = {"fetch_problem": Problem("Unreachable", str(error))}
-            if connector.spec.issuer is None:
-                return away | {"endpoints": endpoints_of_spec(connector)}
+            if (habits := self.discoverer.habits(connector)).issuer is None:
+                return away | {"endpoints": stated_endpoints(habits)}
             return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
 
     async def _report(self, connector: OAuthConnector, standing: Standing) -> None:
@@ -201,15 +203,14 @@ class Connectors:
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
 
 
-def _client(connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Client:
-    spec = connector.spec
+def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
     return Client(
-        client_id=spec.client_id,
-        authentication=spec.client_authentication,
+        client_id=client_id,
+        authentication=habits.client_authentication,
         secret=standing.secret,
         endpoints=endpoints,
-        pkce=spec.pkce is PKCE.S256,
-        scope_separator=spec.scope_separator.character,
-        authorization_parameters=spec.authorization_parameters,
-        token_parameters=spec.token_parameters,
+        pkce=habits.pkce is PKCE.S256,
+        scope_separator=habits.scope_separator.character,
+        authorization_parameters=habits.authorization_parameters,
+        token_parameters=habits.token_parameters,
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.controller.measuring import Meter
+from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
+from grantkeeper.core.presets import Habits, find_habits
 from grantkeeper.errors import ProviderDistrusted
 from grantkeeper.resources import OAuthConnector
 
@@ -22,18 +25,24 @@ class Discoverer:
 
     provider: Provider
     meter: Meter
+    presets: Mapping[str, Preset]
+
+    def habits(self, connector: OAuthConnector) -> Habits:
+        """How a connector's server is dealt with; UnknownProvider where it names none."""
+        return find_habits(connector.spec, self.presets)
 
     async def discover(self, connector: OAuthConnector) -> Endpoints:
         """The endpoints; MetadataError for metadata that will not do, another ProviderError where the server cannot be asked."""
-        if connector.spec.issuer is None:
-            endpoints = endpoints_of_spec(connector)
+        habits = self.habits(connector)
+        if habits.issuer is None:
+            endpoints = stated_endpoints(habits)
             await self._fetch(endpoints.token, connector)  # any answer shows that it is there
             return endpoints
         failure: MetadataError | None = None
-        for url in discovery_urls(connector.spec.issuer):
+        for url in discovery_urls(habits.issuer):
             answer = await self._fetch(url, connector)
             try:
-                return read_metadata(connector.spec.issuer, answer)
+                return read_metadata(habits.issuer, answer)
             except MetadataError as error:
                 failure = failure if failure is not None and failure.reason == "IssuerMismatch" else error
         if failure is None:
@@ -46,11 +55,11 @@ class Discoverer:
         return await self.meter.follow(name, "discovery", fetching)
 
 
-def endpoints_of_spec(connector: OAuthConnector) -> Endpoints:
-    """The endpoints that a connector states itself."""
-    if connector.spec.endpoints is None:
-        raise MetadataError("DiscoveryFailed", "The connector names neither an issuer nor endpoints.")
-    return from_spec(connector.spec.endpoints)
+def stated_endpoints(habits: Habits) -> Endpoints:
+    """The endpoints that a connector, or its preset, states itself."""
+    if habits.endpoints is None:
+        raise MetadataError("DiscoveryFailed", "The connector names no provider, no issuer and no endpoints.")
+    return from_spec(habits.endpoints)
 
 
 def ca_bundle(connector: OAuthConnector) -> bytes | None:

@@ -72,7 +72,7 @@ class Refresher:
                 asked=held.tokens.scopes,
                 previous=held.tokens,
                 assumed_lifetime=assumed_lifetime(connector),
-                separator=connector.spec.scope_separator.character,
+                separator=remembered.client.scope_separator,
             )
 
         async def present() -> None:

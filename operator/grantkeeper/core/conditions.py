@@ -46,6 +46,7 @@ STALLED_REASONS = frozenset(
         "Unsealable",
         "SecretConflict",
         "IssuerMismatch",
+        "UnknownProvider",
         "SecretNotFound",
         "SecretKeyMissing",
         "SecretNotOffered",

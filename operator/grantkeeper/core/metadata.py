@@ -25,7 +25,7 @@ _OPENID = "/.well-known/openid-configuration"
 class MetadataError(ProviderError):
     """The metadata cannot be used; `reason` is the condition's, the message a sentence that repeats nothing of the document."""
 
-    def __init__(self, reason: Literal["DiscoveryFailed", "IssuerMismatch"], message: str) -> None:
+    def __init__(self, reason: Literal["DiscoveryFailed", "IssuerMismatch", "UnknownProvider"], message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -83,9 +83,16 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
         (
             _verdict("Accepted", standing.metadata_problem),
             _verdict("ResolvedRefs", standing.secret_problem),
-            _verdict("Reachable", standing.reach_problem),
+            _judge_reach(standing),
         )
     )
+
+
+def _judge_reach(standing: Standing) -> Verdict:
+    """Nobody was asked where no server is named."""
+    if standing.metadata_problem is not None and standing.metadata_problem.reason == "UnknownProvider":
+        return pending("Reachable", "No server is known that could be reached.")
+    return _verdict("Reachable", standing.reach_problem)
 
 
 def _verdict(kind: str, problem: Problem | None) -> Verdict:
