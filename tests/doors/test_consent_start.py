@@ -63,3 +63,16 @@ async def test_states_are_drawn_anew() -> None:
     async with House().browser() as browser:
         addresses = [onward(await browser.post(LINK, headers=press())) for _ in range(20)]
     assert len({state_of(address) for address in addresses}) == 20
+
+
+async def test_a_connector_of_a_preset_asks_and_sends_off_as_the_shipped_file_has_it() -> None:
+    house = House()
+    connector = house.server.connector()
+    connector["spec"] = {"provider": "google", "clientID": "on-call-planner", "consent": {"link": "Status"}}
+    connector["status"]["server"] = {"authorizationEndpoint": "https://accounts.google.com/o/oauth2/v2/auth"}
+    async with house.browser() as browser:
+        question = await browser.get(LINK)
+        away = onward(await browser.post(LINK, headers=press()))
+    assert title(question) == "Connect your Google account?"
+    assert "Know which account you use" in question.text
+    assert away.startswith("https://accounts.google.com/o/oauth2/v2/auth?access_type=offline&prompt=consent&")

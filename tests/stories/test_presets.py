@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
 import pytest
@@ -17,7 +17,6 @@ from grantkeeper.errors import ProviderUnsent
 from stories.scene import CONNECTOR_BODY, NAMESPACE, SETTINGS, Scene
 
 DUE = timedelta(minutes=45)
-AWAY = ProviderUnsent("login.example.com accepted no connection")
 NEW_TOKEN_ENDPOINT = f"{ISSUER}/v2/token"
 
 
@@ -36,9 +35,9 @@ def preset(**more: Any) -> Preset:
 PRESETS = {"example": preset()}
 
 
-async def open_scene(presets: Mapping[str, Preset] = PRESETS, **spec: Any) -> Scene:
+async def open_scene(presets: Mapping[str, Preset] = PRESETS, server: MemoryProvider | None = None, **spec: Any) -> Scene:
     """The scene with a connector of the preset in the place of the one that every scene has."""
-    scene = await Scene.open()
+    scene = await Scene.open(server)
     await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
     await scene.settle()
     await use(scene, presets)
@@ -139,15 +138,22 @@ async def test_a_preset_with_an_issuer_is_discovered() -> None:
     }
 
 
-async def test_a_server_that_cannot_be_reached_is_said_though_its_endpoints_are_known() -> None:
-    class Unreachable(MemoryProvider):
-        async def fetch(self, *_: Any, **__: Any) -> Any:
-            raise AWAY
+class Away(MemoryProvider):
+    """A server that accepts no connection."""
 
-    scene = await open_scene()
-    scene.provider = Unreachable()
-    await use(scene, PRESETS)
-    await scene.settle()
-    connector = await scene.connector()
-    assert connector["reasons"]["Accepted"] == "Accepted"
-    assert connector["reasons"]["Ready"] == "Unreachable"
+    async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> NoReturn:  # noqa: ARG002, ASYNC109
+        raise ProviderUnsent("login.example.com accepted no connection")
+
+
+@pytest.mark.parametrize(
+    ("found", "accepted"),
+    [
+        pytest.param(preset(), "Accepted", id="its endpoints are known all the same"),
+        pytest.param(preset(issuer="https://{host}", endpoints=None), "DiscoveryFailed", id="its endpoints are in its metadata"),
+    ],
+)
+async def test_a_server_that_cannot_be_reached_is_said(found: Preset, accepted: str) -> None:
+    scene = await open_scene({"example": found}, Away())
+    reasons = (await scene.connector())["reasons"]
+    assert (reasons["Accepted"], reasons["Reachable"]) == (accepted, "Unreachable")
+    assert "Stalled" not in reasons, "it may come back"

@@ -99,7 +99,7 @@ def _check_issuer(wanted: str, stated: object) -> None:
         raise MetadataError(
             "IssuerMismatch", "the server's own name differs from spec.issuer by a slash at the end; write it as the server does"
         )
-    raise MetadataError("IssuerMismatch", "the metadata speaks for another issuer than spec.issuer")
+    raise MetadataError("IssuerMismatch", "the metadata speaks for another issuer than spec.issuer, or the preset, names")
 
 
 def _check_pkce(document: dict[str, object]) -> None:
