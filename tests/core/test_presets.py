@@ -147,6 +147,11 @@ def test_a_public_client_proves_its_key_though_the_preset_knows_no_pkce() -> Non
             "spec.parameters.host does not fit preset forge: the host of your forge, such as git.example.com.",
             id="a host with a path",
         ),
+        pytest.param(
+            forge(parameters={**REALM, "host": "GIT.example.com"}),
+            "spec.parameters.host does not fit preset forge: the host of your forge, such as git.example.com.",
+            id="a host that the preset's own pattern does not admit",
+        ),
     ],
 )
 def test_a_connector_that_names_no_server_is_told_what_there_is(spec: OAuthConnectorSpec, says: str) -> None:
@@ -162,7 +167,7 @@ def test_a_connector_that_names_no_server_is_told_what_there_is(spec: OAuthConne
     [
         pytest.param({"parameters": {"realm": "other"}}, False, id="another parameter"),
         pytest.param({"parameters": {**REALM, "host": "forge.example"}}, False, id="a default that is written out"),
-        pytest.param({"provider": "login", "parameters": {}}, False, id="another provider"),
+        pytest.param({"provider": "login"}, False, id="another provider"),
         pytest.param({"pkce": "S256", "clientAuthentication": "ClientSecretBasic"}, True, id="another habit"),
     ],
 )

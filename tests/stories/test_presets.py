@@ -142,6 +142,7 @@ class Away(MemoryProvider):
     """A server that accepts no connection."""
 
     async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> NoReturn:  # noqa: ARG002, ASYNC109
+        """No connection."""
         raise ProviderUnsent("login.example.com accepted no connection")
 
 
