@@ -116,7 +116,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
                 "pkce": "S256",
                 "scopeSeparator": "Space",
-                "refresh": {"lifetimePercent": 75},
+                "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
             },
             id="a connector",
         ),
