@@ -6,7 +6,7 @@ this version does not know are ignored.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import Field
@@ -50,6 +50,14 @@ class RevocationPolicy(StrEnum):
 
     REVOKE = "Revoke"
     RETAIN = "Retain"
+
+
+class Rotation(StrEnum):
+    """Whether refresh tokens are spent by their use (RFC 9700 section 4.14.2)."""
+
+    DETECT = "Detect"
+    NONE = "None"
+    STRICT = "Strict"
 
 
 class Format(StrEnum):
@@ -96,10 +104,23 @@ class ConsentSpec(Wire):
 
 
 class RefreshSpec(Wire):
-    """When access tokens are refreshed."""
+    """When and how access tokens are refreshed."""
 
     lifetime_percent: int = 75
+    rotation: Rotation = Rotation.DETECT
+    leeway_seconds: int = 0
+    refresh_token_lifetime_seconds: int | None = None
     assumed_lifetime_seconds: int | None = None
+
+    @property
+    def assumed_lifetime(self) -> timedelta | None:
+        """The lifetime of tokens whose answer carries no `expires_in`, where the connector states one."""
+        return None if self.assumed_lifetime_seconds is None else timedelta(seconds=self.assumed_lifetime_seconds)
+
+    @property
+    def refresh_token_lifetime(self) -> timedelta | None:
+        """The lifetime of refresh tokens, where the server does not tell and the connector does."""
+        return None if self.refresh_token_lifetime_seconds is None else timedelta(seconds=self.refresh_token_lifetime_seconds)
 
 
 class OAuthConnectorSpec(Wire):
@@ -216,6 +237,7 @@ class UserGrantStatus(Wire):
     requested_scopes: tuple[str, ...] = ()
     granted_scopes: tuple[str, ...] = ()
     token_generation: int | None = None
+    refresh_token_expiration_time: datetime | None = None
     expiration_time: datetime | None = None
     last_refresh_time: datetime | None = None
     next_refresh_time: datetime | None = None

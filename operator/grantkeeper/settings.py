@@ -136,6 +136,10 @@ class ControllerSettings(Settings):
     keyring_generate: bool = Field(
         default=False, description="whether a keyring is made when there is none and nothing has been sealed yet: true or false"
     )
+    journal_directory: Path | None = Field(
+        default=None,
+        description="a directory of the Pod's own that outlives its container, in which tokens are kept, sealed, until they are stored",
+    )
     provider_networks: _Networks = Field(
         default=(),
         description="private networks in which authorization servers may be, such as 10.0.0.0/8, with commas between them",

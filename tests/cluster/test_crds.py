@@ -113,7 +113,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
             CONNECTOR,
             {
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
-                "refresh": {"lifetimePercent": 75},
+                "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
             },
             id="a connector",
         ),

@@ -87,6 +87,7 @@ def test_controller_is_told_what_it_needs() -> None:
         "GRANTKEEPER_KEYRING_SECRET": "grantkeeper-keyring",
         "GRANTKEEPER_KEYRING_GENERATE": "true",
         "GRANTKEEPER_PROVIDER_NETWORKS": "10.20.0.0/16,fd00::/8",
+        "GRANTKEEPER_JOURNAL_DIRECTORY": "/var/lib/grantkeeper/journal",
         "GRANTKEEPER_METRICS_LISTEN": "0.0.0.0:9090",
         "GRANTKEEPER_LOG_LEVEL": "INFO",
     }

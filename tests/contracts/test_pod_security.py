@@ -16,7 +16,8 @@ def pods() -> dict[str, Manifest]:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_pod_shares_nothing_with_its_node(pods: dict[str, Manifest], name: str) -> None:
-    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers", "volumes"} & pods[name].keys()
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers"} & pods[name].keys()
+    assert all(volume.keys() == {"name", "emptyDir"} for volume in pods[name].get("volumes", ()))
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -171,6 +171,7 @@ def test_a_refresh_brings_a_whole_new_set() -> None:
             "refresh_expires_at": NOW + timedelta(seconds=120),
             "id_claims": IDClaims(iss="https://as.test", sub="alice"),
             "rotates": True,
+            "turnover": {"changed": True},
         }
     )
 

@@ -59,9 +59,9 @@ def test_any_other_secret_is_refused() -> None:
 
 def test_a_claim_of_an_earlier_life_of_the_same_pod_is_told_apart() -> None:
     holder = Holder(pod="p", boot="now")
-    assert Holder(pod="p", boot="before").is_earlier_life_of(holder)
-    assert not holder.is_earlier_life_of(holder)
-    assert not Holder(pod="q", boot="before").is_earlier_life_of(holder)
+    assert Holder(pod="p", boot="before").is_a_life_of(holder)
+    assert holder.is_a_life_of(holder)
+    assert not Holder(pod="q", boot="before").is_a_life_of(holder)
 
 
 def test_a_token_set_shows_itself_only_to_an_envelope() -> None:

@@ -191,7 +191,7 @@ class Installation:
         (account / "namespace").write_text(self.namespace)
         declared = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
         ports = {port["containerPort"]: self.port if port["name"] == "http" else free_port() for port in declared}
-        return Machine(api_port=self.control_plane.port, ports=ports, service_account=account)
+        return Machine(api_port=self.control_plane.port, ports=ports, service_account=account, scratch=account / "scratch")
 
     def _report_running(self, pod: Object) -> None:
         """Write the Pod's status as kubelet does, so that `kubectl get pods` tells the truth."""

@@ -8,6 +8,7 @@
 | `GRANTKEEPER_LISTEN`, `GRANTKEEPER_METRICS_LISTEN` on a declared `containerPort` | a port of 127.0.0.1 |
 | `readinessProbe`, an `httpGet` | asked until it succeeds, before the Pod is called ready |
 | `livenessProbe`, an `httpGet` | its address, for a test to ask; nothing is restarted because of it |
+| an `emptyDir` mounted where a variable of the container says | a directory of the Pod's, and the variable names it |
 | the volume with the ServiceAccount's token | a directory, named by `GRANTKEEPER_SERVICE_ACCOUNT_DIRECTORY` |
 | the Service `kubernetes` | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` |
 | `terminationGracePeriodSeconds` | the time between SIGTERM and SIGKILL |
@@ -52,6 +53,8 @@ class Machine:
     """From a container's port to ours, on 127.0.0.1."""
     service_account: Path
     """The directory with the token."""
+    scratch: Path
+    """The directory in which the Pod's empty directories are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def translate(pod: Object, machine: Machine) -> Launch:
         raise PartFailed("a Pod with several containers is more than this launcher knows")
     container = spec["containers"][0]
     _refuse_unknown("container", container, CONTAINER_FIELDS | WITHOUT_EFFECT)
-    _refuse_unknown_volumes(spec.get("volumes", []), container.get("volumeMounts", []))
+    scratch = _empty_directories(spec.get("volumes", []), container.get("volumeMounts", []), machine.scratch)
     if container["command"] != ["grantkeeper"]:
         raise PartFailed(f"only grantkeeper is installed here, and the container's command is {container['command']}")
     return Launch(
@@ -85,6 +88,7 @@ def translate(pod: Object, machine: Machine) -> Launch:
         command=(str(Path(sys.executable).with_name("grantkeeper")), *container.get("args", [])),
         environment={
             **{entry["name"]: _value_of(entry, pod["metadata"]) for entry in container.get("env", [])},
+            **_mounted(container, scratch),
             **_listening(container, machine.ports),
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(machine.api_port),
@@ -134,11 +138,24 @@ def _probe(container: Object, name: str, ports: Mapping[int, int]) -> str | None
     return f"http://127.0.0.1:{ports[port]}{asked['path']}"
 
 
-def _refuse_unknown_volumes(volumes: list[Object], mounts: list[Object]) -> None:
+def _empty_directories(volumes: list[Object], mounts: list[Object], scratch: Path) -> dict[str, Path]:
+    """The Pod's empty directories, by where they are mounted; they stay when the container is started again, as in a Pod."""
+    empty = {volume["name"] for volume in volumes if "emptyDir" in volume}
     for volume in volumes:
         sources = volume.get("projected", {}).get("sources", [])
-        if not any("serviceAccountToken" in source for source in sources):
+        if volume["name"] not in empty and not any("serviceAccountToken" in source for source in sources):
             raise PartFailed(f"the launcher does not know what becomes of the volume {volume['name']}")
+    directories = {mount["mountPath"]: scratch / mount["name"] for mount in mounts if mount.get("name") in empty}
     for mount in mounts:
-        if mount["mountPath"] != SERVICE_ACCOUNT_MOUNT:
+        if mount["mountPath"] != SERVICE_ACCOUNT_MOUNT and mount["mountPath"] not in directories:
             raise PartFailed(f"the launcher does not know what becomes of the mount {mount['mountPath']}")
+    for directory in directories.values():
+        directory.mkdir(parents=True, exist_ok=True)
+    return directories
+
+
+def _mounted(container: Object, directories: Mapping[str, Path]) -> dict[str, str]:
+    named = {entry["value"]: entry["name"] for entry in container.get("env", []) if entry.get("value") in directories}
+    if unnamed := sorted(directories.keys() - named.keys()):
+        raise PartFailed(f"no variable says where these are mounted: {', '.join(unnamed)}")
+    return {named[path]: str(directory) for path, directory in directories.items()}

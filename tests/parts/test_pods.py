@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from parts import PartFailed
 from parts.pods import Machine, translate
 
-MACHINE = Machine(api_port=6443, ports={8080: 20080, 9090: 20090}, service_account=Path("/run/account"))
+MACHINE = Machine(api_port=6443, ports={8080: 20080, 9090: 20090}, service_account=Path("/run/account"), scratch=Path("/run/scratch"))
 
 POD: dict[str, Any] = {
     "metadata": {"name": "consent-1", "namespace": "grantkeeper", "uid": "the-uid"},
@@ -102,7 +103,7 @@ REFUSED = [
     pytest.param(with_env(name="KEY", valueFrom={"secretKeyRef": {"name": "s", "key": "k"}}), "where KEY comes from", id="env of a Secret"),
     pytest.param(with_env(name="IP", valueFrom={"fieldRef": {"fieldPath": "status.podIP"}}), "where IP comes from", id="an unknown field"),
     pytest.param(with_env(name="A", value="$(B)"), "expands no references", id="a reference to another variable"),
-    pytest.param(lambda s, _: s["volumes"].append({"name": "x", "emptyDir": {}}), "of the volume x", id="another kind of volume"),
+    pytest.param(lambda s, _: s["volumes"].append({"name": "x", "hostPath": {}}), "of the volume x", id="another kind of volume"),
     pytest.param(lambda _, c: c["volumeMounts"].append({"mountPath": "/keys"}), "of the mount /keys", id="another mount"),
     pytest.param(lambda _, c: c["ports"].append({"containerPort": 9}), "declares the ports [9, 8080, 9090]", id="a port of nobody's"),
     pytest.param(lambda _, c: c.update(env=[]), "is told {}", id="nothing is told to listen"),
@@ -122,3 +123,23 @@ def test_what_the_table_does_not_know_is_refused(change: Change, said: str) -> N
     with pytest.raises(PartFailed) as refused:
         translate(changed(change), MACHINE)
     assert said in str(refused.value)
+
+
+def with_a_journal(spec: dict[str, Any], container: dict[str, Any]) -> None:
+    spec["volumes"].append({"name": "journal", "emptyDir": {}})
+    container["volumeMounts"].append({"name": "journal", "mountPath": "/var/lib/journal"})
+
+
+def test_an_empty_directory_is_one_of_the_pods_own_and_is_named_by_its_variable(tmp_path: Path) -> None:
+    def name(spec: dict[str, Any], container: dict[str, Any]) -> None:
+        with_a_journal(spec, container)
+        container["env"].append({"name": "GRANTKEEPER_JOURNAL_DIRECTORY", "value": "/var/lib/journal"})
+
+    launch = translate(changed(name), replace(MACHINE, scratch=tmp_path))
+    assert launch.environment["GRANTKEEPER_JOURNAL_DIRECTORY"] == str(tmp_path / "journal")
+    assert (tmp_path / "journal").is_dir()
+
+
+def test_an_empty_directory_that_no_variable_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PartFailed, match="no variable says where these are mounted: /var/lib/journal"):
+        translate(changed(with_a_journal), replace(MACHINE, scratch=tmp_path))

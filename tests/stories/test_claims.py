@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.provider import answer as answering
-from grantkeeper.adapters.cluster import USERGRANTS
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, PODS, USERGRANTS
 from grantkeeper.errors import AnswerLost
 from stories.scene import NAMESPACE, Scene
 
@@ -136,3 +136,30 @@ async def test_a_process_that_is_ending_presents_nothing_and_the_next_one_does()
     await scene.settle()
     assert len(scene.provider.sent) == 1
     assert await scene.reason() == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("there", "leeway", "sent"),
+    [
+        pytest.param("nothing", 60, 1, id="gone: what the leeway covers is asked for again at once"),
+        pytest.param("a namesake", 60, 1, id="gone, and another bears its name"),
+        pytest.param("itself", 60, 0, id="there: it may still get its answer"),
+        pytest.param("nothing", 0, 0, id="gone, without a leeway: a node that is cut off may still run it"),
+    ],
+)
+async def test_a_claim_whose_pod_is(there: str, leeway: int, sent: int) -> None:
+    scene = await Scene.open_consented()
+    await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"refresh": {"leewaySeconds": leeway}}})
+    pod = "b-pod"
+    if there != "nothing":
+        body = {"metadata": {"name": scene.controller.keeper.gatherer.respect.holder.pod_name}}
+        created = await scene.cluster.create(PODS, "grantkeeper", body)
+        pod = created["metadata"]["uid"] if there == "itself" else pod
+    await scene.restart(pod=pod)
+    scene.provider.meanwhile = kill
+    with pytest.raises(Killed):
+        await scene.pass_time(DUE)
+    scene.provider.meanwhile = None
+    await restart(scene, pod="a-pod")
+    await scene.settle()
+    assert len(scene.provider.sent) == sent

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from fakes.cluster import Object
 from fakes.provider import TOKENS
@@ -172,18 +173,54 @@ FOREIGN = b'{"attempt":"theirs","holder":{"pod":"b-pod","boot":"b"},"spending":"
 UNREADABLE = b"no record of ours"
 
 
-@pytest.mark.parametrize("claim", [pytest.param(FOREIGN, id="another holder's claim"), pytest.param(UNREADABLE, id="what nobody can read")])
+async def write(scene: Scene, key: str, value: bytes | str) -> None:
+    """Somebody else writes into the sealed Secret."""
+    secret = await scene.sealed_secret()
+    secret["data"][key] = base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+    await scene.cluster.replace(SECRETS, secret)
+
+
+async def test_a_refreshed_set_is_stored_although_its_claim_was_taken_for_it_is_newer_than_what_stands_there(scene: Scene) -> None:
+    async def take_claim() -> None:
+        scene.provider.meanwhile = None
+        await write(scene, "claim", FOREIGN)
+
+    scene.provider.meanwhile = take_claim
+    await scene.settle()
+    await see_success(scene)
+
+
+async def commit_a_sibling(scene: Scene) -> None:
+    """Another holder presents the same token, within a leeway, and stores what it got."""
+    gatherer = scene.controller.keeper.gatherer
+    sealed, connector = await scene.sealed(), scene.controller.registry.connectors[NAMESPACE, "calendar"]
+    held = gatherer.seals.open_tokens(sealed, connector.spec)
+    assert held is not None
+    theirs = held.tokens.model_copy(update={"access_token": SecretStr("theirs")})
+    grant = scene.controller.registry.grants[scene.uid]
+    key = gatherer.seals.prepare()
+    await write(scene, "tokenset", gatherer.seals.seal_tokens(theirs, grant, connector.spec, generation=held.generation + 1, key=key))
+    await write(scene, "claim", FOREIGN)
+
+
+async def spoil(scene: Scene) -> None:
+    await write(scene, "claim", UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [pytest.param(commit_a_sibling, id="another successor stored"), pytest.param(spoil, id="what nobody can read")],
+)
 @pytest.mark.parametrize("first_try_fails", [pytest.param(False, id="at once"), pytest.param(True, id="at the second try")])
-async def test_a_refreshed_set_that_finds_its_claim_replaced_is_kept_aside(claim: bytes, first_try_fails: bool) -> None:
+async def test_a_refreshed_set_is_kept_aside_when_it_finds(meanwhile: Callable[[Scene], Awaitable[None]], first_try_fails: bool) -> None:
     scene = await open_due(by_code=False)
     held = await scene.sealed()
 
-    async def replace_claim() -> None:
-        secret = await scene.sealed_secret()
-        secret["data"]["claim"] = base64.b64encode(claim).decode()
-        await scene.cluster.replace(SECRETS, secret)
+    async def happen() -> None:
+        scene.provider.meanwhile = None
+        await meanwhile(scene)
 
-    scene.provider.meanwhile = replace_claim
+    scene.provider.meanwhile = happen
     if first_try_fails:
         scene.cluster.troubles.append(Trouble("create", "secrets/recovered-", LOST))
     await scene.settle()
@@ -195,5 +232,5 @@ async def test_a_refreshed_set_that_finds_its_claim_replaced_is_kept_aside(claim
     opened = scene.controller.keeper.refresher.seals.open_tokens(held.model_copy(update={"tokenset": text}), connector.spec)
     assert opened is not None
     assert opened.tokens.access_token.get_secret_value() == "the-next"
-    stood = await scene.sealed_secret()
-    assert base64.b64decode(stood["data"]["claim"]) == claim, "what the other one wrote stands"
+    claim = base64.b64decode((await scene.sealed_secret())["data"]["claim"])
+    assert claim == (FOREIGN if meanwhile is commit_a_sibling else UNREADABLE), "what the other one wrote stands"

@@ -34,7 +34,7 @@ class Kind:
         return "/".join(parts)
 
 
-SECRETS, EVENTS, NAMESPACES = (Kind("api/v1", plural) for plural in ("secrets", "events", "namespaces"))
+SECRETS, EVENTS, NAMESPACES, PODS = (Kind("api/v1", plural) for plural in ("secrets", "events", "namespaces", "pods"))
 USERGRANTS, OAUTHCONNECTORS = (Kind("apis/grantkeeper.dev/v1alpha1", plural) for plural in ("usergrants", "oauthconnectors"))
 
 

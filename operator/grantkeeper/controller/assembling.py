@@ -11,11 +11,13 @@ import structlog
 
 from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS, Cluster
+from grantkeeper.adapters.journal import Journal
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.agenda import Agenda
 from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.delivering import Deliverer
@@ -74,7 +76,7 @@ async def assemble(
     pulse.has_keyring = True
     kube_system = await cluster.get(NAMESPACES, None, "kube-system")
     seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
-    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8))
+    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8), pod_name=settings.pod_name)
 
     def wake_users(name: Name) -> None:
         for grant in registry.grants_of(name):
@@ -90,9 +92,10 @@ async def assemble(
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         key_sets=KeySets(provider, clock, meter),
     )
-    comparer = Comparer(registry)
-    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer)
-    presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
+    comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer)
+    committer = Committer(vault, Journal(settings.journal_directory))
+    presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
     revoker = Revoker(provider, clock, meter)
@@ -111,6 +114,8 @@ async def assemble(
         settings.external_url,
         clock,
     )
+    committer.journal.open()
+    await committer.replay()
     meter.grants = registry.grants.values
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)

@@ -25,6 +25,7 @@ from grantkeeper.core import rendering
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import Delivery, Sealed
 from grantkeeper.errors import ClusterError, Conflict, NotFound
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import UserGrant
 
 log = structlog.get_logger()
@@ -103,12 +104,14 @@ class Deliverer:
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
+        reach("deliver.writing")
         body = rendering.replace_copy(copy, self._render(gathered, sealed, copy.name))
         try:
             self.registry.note_secret(await self.cluster.replace(SECRETS, body))
         except (Conflict, NotFound):
             await self._note_anew(copy)
             return
+        reach("deliver.written")
         self.meter.count_delivery()
         log.info("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
 

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import structlog
 from pydantic import SecretStr
 
-from grantkeeper.controller.committing import commit
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
-from grantkeeper.controller.presenting import Presenter, Result, Unsent
-from grantkeeper.controller.refreshing import assumed_lifetime, describe
+from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
 from grantkeeper.controller.registry import Name
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
@@ -25,16 +23,18 @@ from grantkeeper.controller.sparing import Siblings, account_of
 from grantkeeper.core import requests as asked
 from grantkeeper.core.accounts import is_expected
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
 from grantkeeper.core.outcomes import Granted, Outcome
-from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending, describe
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
 
 log = structlog.get_logger()
@@ -77,6 +77,7 @@ class Exchanger:
         """Present a code and keep what comes; False where it was not presented and has to be judged again."""
         if not await self.finalizers.hold(question.grant):
             return False
+        reach("exchange.held")
         return await asyncio.shield(asyncio.ensure_future(self._exchange(question, code)))  # nothing interrupts it
 
     async def _exchange(self, question: Question, code: SecretStr) -> bool:
@@ -84,21 +85,22 @@ class Exchanger:
         sealed = question.sealed
         for _ in range(SEND_ATTEMPTS):
             try:
-                claimed, since = await self.presenter.claim(self._claim(question, sealed, code))
+                attempted = await self.presenter.claim(*self._claim(question, sealed, code))
             except Conflict:
                 if sealed is question.sealed:
                     return False
                 break  # the code was not sent, and cannot be claimed again
-            result = await self._present(question, code, since)
+            reach("exchange.claimed")
+            result = await self._present(question, code, attempted.since)
             if not isinstance(result, Unsent):
                 break
-            sealed = claimed
+            sealed = attempted.sealed
             await asyncio.sleep(SEND_AGAIN_AFTER)
         self.presenter.meter.count_exchange(result)
-        await self._conclude(result, question, claimed, key)
+        await self._conclude(result, question, attempted, key)
         return True
 
-    def _claim(self, question: Question, sealed: Sealed, code: SecretStr) -> Sealed:
+    def _claim(self, question: Question, sealed: Sealed, code: SecretStr) -> tuple[Sealed, Claim]:
         before = question.sealed.claim
         claim = Claim(
             attempt=self.presenter.new_attempt(),
@@ -110,7 +112,7 @@ class Exchanger:
             set_aside=before if before is not None and before.spending is Spending.REFRESH_TOKEN else None,
         )
         answered = question.request.model_copy(update={"state": RequestState.ANSWERED})
-        return sealed.model_copy(update={"claim": claim, "requests": self._seal(question, answered)})
+        return sealed.model_copy(update={"requests": self._seal(question, answered)}), claim
 
     async def _present(self, question: Question, code: SecretStr, since: float) -> Result:
         request = code_request(
@@ -121,24 +123,27 @@ class Exchanger:
         )
 
         sent_at = self.presenter.clock()
+        reach("exchange.sending")
 
         def read(answer: Answer) -> Outcome:
+            reach("exchange.answered")
             return read_token_answer(
                 answer,
                 now=sent_at,  # lifetimes count from the server's own clock, which was not earlier than this
                 asked=question.request.scopes,
-                assumed_lifetime=assumed_lifetime(question.connector),
+                assumed_lifetime=question.connector.spec.refresh.assumed_lifetime,
+                refresh_lifetime=question.connector.spec.refresh.refresh_token_lifetime,
                 separator=question.client.scope_separator,
             )
 
         return await self.presenter.present(request, since=since, connector=question.name, ca_bundle=question.ca_bundle, read=read)
 
-    async def _conclude(self, result: Result, question: Question, claimed: Sealed, key: DataKey) -> None:
+    async def _conclude(self, result: Result, question: Question, attempted: Attempted, key: DataKey) -> None:
         line = log.bind(namespace=question.grant.metadata.namespace, grant=question.grant.metadata.name)
         if not isinstance(result, Granted):
             reason = result.problem.reason if isinstance(result, Unsent) else result.reason
             line.warning("a code was not exchanged", error=reason)
-            await self._fail(question, claimed, "ExchangeFailed")
+            await self._fail(question, attempted, "ExchangeFailed")
             return
         expected = question.grant.spec.expected_account
         try:
@@ -151,17 +156,18 @@ class Exchanger:
         except IDTokenError as error:
             line.warning("whose tokens these are cannot be told; they are revoked", error=error.reason)
             await self.revoker.revoke(result.tokens, question.client, question.ca_bundle, connector=question.name)
-            await self._fail(question, claimed, "ExchangeFailed")
+            await self._fail(question, attempted, "ExchangeFailed")
             return
+        reach("exchange.identified")
         tokens = result.tokens.model_copy(update={"id_claims": claims})
         if not is_expected(claims, expected):
             line.warning("another account consented than the one that is expected")
             await self._give_back(tokens, question)
-            await self._fail(question, claimed, "AccountMismatch")
+            await self._fail(question, attempted, "AccountMismatch")
             return
-        if await self._store(tokens, question, claimed, key) is None:
-            line.warning("the claim was taken; what came is revoked")
-            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
+        if not await self._store(tokens, question, attempted, key):
+            line.warning("another consent is stored already; what came is given back")
+            await self._give_back(tokens, question)
             return
         line.info("consented", scopes=len(tokens.scopes))
 
@@ -176,43 +182,38 @@ class Exchanger:
                 grant=question.grant.metadata.name,
             )
 
-    async def _store(self, tokens: TokenSet, question: Question, claimed: Sealed, key: DataKey) -> Sealed | None:
-        claim = claimed.claim
-        assert claim is not None  # noqa: S101  # it is what was just presented under
-        generation = claim.generation
-        text = self.seals.seal_tokens(tokens, question.grant, question.connector.spec, generation=generation, key=key)
+    async def _store(self, tokens: TokenSet, question: Question, attempted: Attempted, key: DataKey) -> bool:
+        """Store the set; False where another consent was stored meanwhile."""
+        generation, grant = _next_generation(attempted.sealed), question.grant
+        text = self.seals.seal_tokens(tokens, grant, question.connector.spec, generation=generation, key=key)
+        reach("exchange.sealed")
+        outcome = self._conclude_as("Consented", question, attempted)
+        meta = describe(tokens, generation=generation, attempt=attempted.name, kid=key.kid)
         granted = self._seal(question, asked.close(question.request, RequestState.GRANTED))
-        outcome = Attempt(
-            hash=claim.hash, reason="Consented", time=self.presenter.clock(), spec_generation=question.grant.metadata.generation
-        )
-        meta = describe(tokens, generation=generation, attempt=claim.attempt, kid=key.kid)
+        gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome, requests=granted)
+        gain = gain.model_copy(update={"deliveries": plan_deliveries(grant)})
+        kept = await self.presenter.committer.keep(attempted.sealed, gain)
+        if not kept:
+            await self.presenter.committer.journal.forget(gain.attempt)
+        return kept
 
-        def change(sealed: Sealed) -> Sealed:
-            return sealed.model_copy(
-                update={
-                    "tokenset": text,
-                    "requests": granted,
-                    "claim": None,
-                    "outcome": outcome,
-                    "meta": meta,
-                    "deliveries": plan_deliveries(question.grant, sealed),
-                }
-            )
-
-        return await commit(self.presenter.vault, claimed, change)
-
-    async def _fail(self, question: Question, claimed: Sealed, reason: str) -> None:
+    async def _fail(self, question: Question, attempted: Attempted, reason: str) -> None:
         """The code brought nothing: its request is spent, and what stood before stands again."""
-        claim = claimed.claim
-        assert claim is not None  # noqa: S101  # it is what was just presented under
         refused = self._seal(question, asked.close(question.request, RequestState.REFUSED, reason))
-        outcome = Attempt(hash=claim.hash, reason=reason, time=self.presenter.clock(), spec_generation=question.grant.metadata.generation)
+        outcome = self._conclude_as(reason, question, attempted)
+        before = attempted.claim.set_aside if attempted.claim else None
 
         def change(sealed: Sealed) -> Sealed:
             kept = sealed.outcome if sealed.tokenset is not None else outcome
-            return sealed.model_copy(update={"requests": refused, "claim": claim.set_aside, "outcome": kept})
+            return sealed.model_copy(update={"requests": refused, "claim": before, "outcome": kept})
 
-        await commit(self.presenter.vault, claimed, change)
+        reach("exchange.noting")
+        await self.presenter.committer.note(attempted.sealed, change)
+        reach("exchange.noted")
+
+    def _conclude_as(self, reason: str, question: Question, attempted: Attempted) -> Attempt:
+        code = attempted.claim.hash if attempted.claim else None
+        return Attempt(hash=code, reason=reason, time=self.presenter.clock(), spec_generation=question.grant.metadata.generation)
 
     def _seal(self, question: Question, changed: ConsentRequest) -> tuple[str, ...]:
         return self.seals.seal_requests(
@@ -223,9 +224,9 @@ class Exchanger:
         )
 
 
-def plan_deliveries(grant: UserGrant, sealed: Sealed) -> dict[str, Delivery]:
+def plan_deliveries(grant: UserGrant) -> dict[str, Delivery]:
     """A random id for every Secret that is to be delivered, recorded before the Secret is created: nothing else is ever ours."""
-    return {**{spec.name: Delivery(id=secrets.token_hex(16)) for spec in grant.spec.secrets}, **sealed.deliveries}
+    return {spec.name: Delivery(id=secrets.token_hex(16)) for spec in grant.spec.secrets}
 
 
 def _next_generation(sealed: Sealed) -> int:

@@ -14,8 +14,9 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.planning import REFUSALS
-from grantkeeper.core.records import Sealed, Spending
+from grantkeeper.core.records import Claim, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, find_open
+from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, UserGrant
@@ -74,7 +75,7 @@ class Gatherer:
             and outcome.spec_generation == grant.metadata.generation
         )
         open_request = find_open(requests, now)
-        retry = [m for m in (refresh_claim and refresh_claim.not_before_retry, of_this_token and outcome and outcome.retry_not_before) if m]
+        retry = [m for m in (refresh_claim and _risk_at(refresh_claim, now), of_this_token and outcome and outcome.retry_not_before) if m]
         return Gathered(
             grant,
             connector,
@@ -129,19 +130,23 @@ class Gatherer:
         if opened is None or connector is None:
             return self._hold_unopened(sealed) if connector is None else None
         tokens, refresh = opened.tokens, connector.spec.refresh
-        due = None
-        if tokens.expires_at is not None:
-            due = schedule.due_at(
-                obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, percent=refresh.lifetime_percent, uid=grant.metadata.uid
-            )
+        is_renewed = is_renewed_by_use(refresh, tokens)
+        deadlines = (tokens.expires_at, tokens.refresh_expires_at if is_renewed else None)
+        dues = [
+            schedule.due_at(obtained_at=tokens.obtained_at, expires_at=deadline, percent=refresh.lifetime_percent, uid=grant.metadata.uid)
+            for deadline in deadlines
+            if deadline is not None
+        ]
         return Holding(
             generation=opened.generation,
             obtained_at=tokens.obtained_at,
             expires_at=tokens.expires_at,
-            due_at=due,
+            due_at=min(dues, default=None),
             scopes=tokens.scopes,
             account=tokens.id_claims,
             refresh_hash=fingerprint(tokens.refresh_token) if tokens.refresh_token else None,
+            refresh_expires_at=tokens.refresh_expires_at,
+            is_renewed=is_renewed,
         )
 
     def _hold_unopened(self, sealed: Sealed | None) -> Holding | None:
@@ -172,3 +177,8 @@ class Gatherer:
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
             lacks=lacks,
         )
+
+
+def _risk_at(claim: Claim, now: datetime) -> datetime | None:
+    """When a token whose answer may be lost can be presented again: at once within a leeway."""
+    return None if claim.retry_until is not None and now < claim.retry_until else claim.not_before_retry

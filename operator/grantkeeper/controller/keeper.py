@@ -19,10 +19,11 @@ from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
-from grantkeeper.core.conditions import Truth, Verdict
+from grantkeeper.core.conditions import Truth
 from grantkeeper.core.planning import Act, Plan, Step, must_ask, plan
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import UserGrant
 
 log = structlog.get_logger()
@@ -56,6 +57,8 @@ class Keeper:
         taken: Counter[Step] = Counter()
         while (grant := self.registry.grants.get(uid)) is not None:
             gathered = self.gatherer.gather(grant, self.clock())
+            if await self._seek_holder(gathered):
+                continue
             decided = plan(gathered.facts)
             step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
@@ -67,6 +70,13 @@ class Keeper:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
         return None
+
+    async def _seek_holder(self, gathered: Gathered) -> bool:
+        """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""
+        claim = gathered.sealed.claim if gathered.sealed else None
+        if claim is None or claim.retry_until is None or gathered.facts.claim_respected_until is None:
+            return False
+        return gathered.facts.now < claim.retry_until and await self.gatherer.respect.seek(claim)
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
@@ -100,6 +110,7 @@ class Keeper:
         patch = patch_status(grant.status, desired, metadata.resource_version)
         if patch is None:
             return True
+        reach("report.writing")
         try:
             body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch, subresource="status")
         except Conflict:
@@ -107,14 +118,18 @@ class Keeper:
             return False
         except NotFound:
             return True
+        reach("report.written")
         self.registry.note_grant(body)
-        await self._announce(grant, decided.verdicts)
+        await self._announce(grant, decided)
         return True
 
-    async def _announce(self, grant: UserGrant, verdicts: tuple[Verdict, ...]) -> None:
-        """Say it once when `Ready` turns, or its reason changes."""
-        before = next((condition for condition in grant.status.conditions if condition.type == "Ready"), None)
-        ready = next(verdict for verdict in verdicts if verdict.type == "Ready")
+    async def _announce(self, grant: UserGrant, decided: Plan) -> None:
+        """Say it once when `Ready` turns, or its reason changes, and when the end of a refresh token comes near."""
+        said = {condition.type: condition for condition in grant.status.conditions}
+        if decided.notice and ("Fresh" not in said or decided.notice not in said["Fresh"].message):
+            await self.announcer.announce(grant, "RefreshTokenExpires", decided.notice, is_warning=True)
+        before = said.get("Ready")
+        ready = next(verdict for verdict in decided.verdicts if verdict.type == "Ready")
         if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
             return
         message = ready.message or "A fresh access token is delivered."

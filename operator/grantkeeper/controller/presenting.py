@@ -15,19 +15,20 @@ from datetime import datetime, timedelta
 
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
-from grantkeeper.core.records import Holder, Sealed
+from grantkeeper.core.records import Claim, Holder, Sealed
+from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
 from grantkeeper.core.standing import Problem
 from grantkeeper.errors import AnswerLost, Conflict, ProviderDistrusted, ProviderUnsent, Unreachable
 
 SEND_BY = timedelta(seconds=5)
 """From the claim to the first byte; later, the claim may be somebody else's in good faith."""
-ANSWER_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,23 @@ Result = Outcome | Unsent
 
 
 @dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt, from before its first byte: what it is known by, and the sealed Secret as it left it."""
+
+    name: str
+    sealed: Sealed
+    claim: Claim | None
+    """None where what is presented cannot be spent by it."""
+    since: float
+    """The moment from which on the first byte is awaited, by the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Presenter:
     """What presenting needs of the outside, and who presents."""
 
     vault: Vault
+    committer: Committer
     provider: Provider
     connectors: Connectors
     holder: Holder
@@ -56,22 +70,29 @@ class Presenter:
         """A name for one attempt, by which its write is known again."""
         return secrets.token_hex(16)
 
-    async def claim(self, sealed: Sealed) -> tuple[Sealed, float]:
-        """Store the claim that `sealed` carries; with the moment from which on the first byte is awaited, by the monotonic clock.
-
-        Conflict where somebody wrote first, or the process is ending: nothing has been presented then.
-        """
-        if self.is_draining():
-            raise Conflict("the process is ending: nothing new is presented")
+    async def claim(self, sealed: Sealed, claim: Claim) -> Attempted:
+        """Store a claim. Conflict where somebody wrote first, or nothing may be presented any more: nothing has been, then."""
+        self._refuse_when_ending()
         before = time.monotonic()
+        wanted = sealed.model_copy(update={"claim": claim})
         try:
-            return await self.vault.put(sealed), before
+            stored = await self.vault.put(wanted)
         except Unreachable:
             # It may be stored all the same. Left alone, a claim that was never presented would count as if it had been.
             found = await self._read(sealed.uid)
-            if found is None or found.claim != sealed.claim:
+            if found is None or found.claim != claim:
                 raise
-            return found, before
+            stored = found
+        return Attempted(claim.attempt, stored, claim, before)
+
+    def go_unclaimed(self, sealed: Sealed) -> Attempted:
+        """Present what cannot be spent by it: nobody needs to know beforehand."""
+        self._refuse_when_ending()
+        return Attempted(self.new_attempt(), sealed, None, time.monotonic())
+
+    def _refuse_when_ending(self) -> None:
+        if self.is_draining():
+            raise Conflict("the process is ending: nothing new is presented")
 
     async def _read(self, uid: str) -> Sealed | None:
         """Read until an answer comes, or the end does."""
@@ -85,15 +106,22 @@ class Presenter:
                 failures += 1
                 await asyncio.sleep(back_off(failures, uid).total_seconds())
 
-    async def present(
-        self, request: Request, *, since: float, connector: Name, ca_bundle: bytes | None, read: Callable[[Answer], Outcome]
+    async def present(  # what a request is sent with, and read by
+        self,
+        request: Request,
+        *,
+        since: float,
+        connector: Name,
+        ca_bundle: bytes | None,
+        read: Callable[[Answer], Outcome],
+        within: timedelta = USUAL_TIMEOUT,
     ) -> Result:
         """Send once, and read what comes."""
         left = SEND_BY - timedelta(seconds=time.monotonic() - since)
         if left <= timedelta(0):
             return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
         try:
-            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN, connect_by=left)
+            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
             problem = Problem("Unreachable", str(error))

@@ -18,6 +18,7 @@ from grantkeeper.core.answering import JUNK_LIMIT, ConsentAnswer, Junk, Redeem, 
 from grantkeeper.core.records import Attempt, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, close, find, replace
 from grantkeeper.errors import Conflict
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class Redeemer:
                 assert request is not None  # noqa: S101  # an answer without a request is junk
                 question = Question(grant, connector, remembered.client, remembered.ca_bundle, sealed, requests, request)
                 is_done = await self.exchanger.exchange(question, judgement.code)
+        reach("redeem.forgetting")
         if is_done:
             # At once, for the watch tells it later: what counts against a request counts once.
             self.presenter.connectors.registry.drop_answer(answer)

@@ -1,7 +1,8 @@
 """Refresh: claim, one POST, commit. A rotating refresh token is presented once, and its successor is stored before anything else.
 
-Where an answer is lost, the claim stays and says so; the token is presented once more when nothing of use can be lost by it,
-and never a third time, whatever happens to this process in between.
+Where an answer is lost, the claim stays and says so; the token is presented once more when nothing of use can be lost by it, or as
+long as the server's leeway lasts, and not beyond, whatever happens to this process in between. A token that is not spent by its use
+needs none of that.
 """
 
 from __future__ import annotations
@@ -9,28 +10,45 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
-from grantkeeper.controller.committing import commit, set_aside
 from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
-from grantkeeper.controller.presenting import Presenter, Result, Unsent
+from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import schedule
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
-from grantkeeper.core.records import Attempt, Claim, Meta, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
+from grantkeeper.core.rotation import Habit
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One refresh on its way: everything that its answer will be judged and stored by."""
+
+    grant: UserGrant
+    connector: OAuthConnector
+    held: OpenedTokens
+    refresh_hash: str
+    habit: Habit
+    earlier: Claim | None
+    """The claim on the same token whose answer was lost, if this is a retry."""
+    attempted: Attempted
+    key: DataKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,146 +61,163 @@ class Refresher:
     async def refresh(self, gathered: Gathered) -> None:
         """One refresh, from reading what is held to storing what came. What failed is stored too, as the outcome."""
         grant, connector = gathered.grant, gathered.connector
+        reach("refresh.planned")
         sealed = await self.presenter.vault.read(grant.metadata.uid)
+        reach("refresh.read")
         if sealed is None or connector is None:
             return
         held = self.seals.open_tokens(sealed, connector.spec)
         if held is None or held.tokens.refresh_token is None or not _is_as_planned(sealed, held, gathered):
             return  # somebody wrote meanwhile: the next pass sees what
-        name = grant.connector_name
+        reach("refresh.opened")
         try:
-            remembered = await self.presenter.connectors.client(name)
+            remembered = await self.presenter.connectors.client(grant.connector_name)
         except ConnectorUnready:
             return
         key = self.seals.prepare()
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
-        claim = self._claim(sealed, held)
+        reach("refresh.prepared")
         try:
-            deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
-            claimed, since = await self.presenter.claim(sealed.model_copy(update={"claim": claim, "deliveries": deliveries}))
+            flight = await self._take_off(grant, connector, sealed, held, key)
         except Conflict:
             return
-
+        reach("refresh.claimed")
         sent_at = self.presenter.clock()
 
         def read(answer: Answer) -> Outcome:
+            reach("refresh.answered")
             return read_token_answer(
                 answer,
                 now=sent_at,  # lifetimes count from the server's own clock, which was not earlier than this
                 asked=held.tokens.scopes,
                 previous=held.tokens,
-                assumed_lifetime=assumed_lifetime(connector),
+                assumed_lifetime=connector.spec.refresh.assumed_lifetime,
+                refresh_lifetime=connector.spec.refresh.refresh_token_lifetime,
                 separator=remembered.client.scope_separator,
             )
 
         async def present() -> None:
-            result = await self.presenter.present(request, since=since, connector=name, ca_bundle=remembered.ca_bundle, read=read)
-            await self._settle(result, gathered, claimed, held, key)
-            self.presenter.meter.count_refresh(name, result, time.monotonic() - since)
+            reach("refresh.sending")
+            result = await self.presenter.present(
+                request,
+                since=flight.attempted.since,
+                connector=grant.connector_name,
+                ca_bundle=remembered.ca_bundle,
+                read=read,
+                within=flight.habit.answer_within,
+            )
+            await self._settle(result, flight)
+            self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
-    def _claim(self, sealed: Sealed, held: OpenedTokens) -> Claim:
-        tokens, earlier, now = held.tokens, sealed.claim, self.presenter.clock()
-        digest = fingerprint(tokens.refresh_token) if tokens.refresh_token else ""
-        presented = earlier.presentations if earlier and earlier.hash == digest else 0
+    async def _take_off(self, grant: UserGrant, connector: OAuthConnector, sealed: Sealed, held: OpenedTokens, key: DataKey) -> Flight:
+        """Claim the token where it may be spent; Conflict where somebody wrote first."""
+        habit = Habit.of(connector.spec.refresh, held.tokens)
+        digest = fingerprint(held.tokens.refresh_token) if held.tokens.refresh_token else ""
+        earlier = sealed.claim.model_copy(update={"lost": True}) if sealed.claim and sealed.claim.hash == digest else None
+        deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
+        prepared = sealed.model_copy(update={"deliveries": deliveries})
+        if habit.rotates:
+            attempted = await self.presenter.claim(prepared, self._claim(held, digest, habit, earlier))
+        else:
+            attempted = self.presenter.go_unclaimed(prepared)
+        return Flight(grant, connector, held, digest, habit, earlier, attempted, key)
+
+    def _claim(self, held: OpenedTokens, digest: str, habit: Habit, earlier: Claim | None) -> Claim:
+        now = self.presenter.clock()
+        presented = earlier.presentations if earlier else 0
+        until = earlier.retry_until if earlier else habit.retry_until(now)
+        is_as_if_first = earlier is not None and until is not None and now < until
         return Claim(
             attempt=self.presenter.new_attempt(),
             holder=self.presenter.holder,
             spending=Spending.REFRESH_TOKEN,
             hash=digest,
             generation=held.generation,
-            presentations=presented + 1,
-            not_before_retry=schedule.retry_lost_at(obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, now=now),
+            presentations=max(presented, 1) if is_as_if_first else presented + 1,
+            not_before_retry=habit.risk_at(held.tokens, now),
+            retry_until=until,
         )
 
-    async def _settle(self, result: Result, gathered: Gathered, claimed: Sealed, held: OpenedTokens, key: DataKey) -> None:
-        grant, connector = gathered.grant, gathered.connector
-        assert connector is not None and claimed.claim is not None  # noqa: S101, PT018  # refresh() has seen both
+    async def _settle(self, result: Result, flight: Flight) -> None:
+        grant, held, claim = flight.grant, flight.held, flight.attempted.claim
         line = log.bind(namespace=grant.metadata.namespace, grant=grant.metadata.name)
         match result:
             case Granted() if _is_anothers(result, held.tokens):
-                kept = _keep_rotated(held.tokens, result.tokens)
-                await self._store(kept, grant, connector, claimed, held, key, reason="AccountMismatch")
+                await self._store(_keep_rotated(held.tokens, result.tokens), flight, is_anothers=True)
                 line.warning("a refresh brought tokens of another account")
             case Granted():
-                await self._store(result.tokens, grant, connector, claimed, held, key)
+                await self._store(result.tokens, flight)
                 line.info("refreshed", generation=held.generation + 1)
             case Dead():
-                over = claimed.claim.model_copy(update={"lost": True})  # nobody waits for it, and nobody presents the token again
-                exhausted = over if over.presentations >= MAX_PRESENTATIONS else None
-                stored = await self._note(claimed, grant, "ReauthorizationRequired", keeping=exhausted)
+                is_exhausted = claim is not None and claim.presentations >= MAX_PRESENTATIONS
+                over = claim.model_copy(update={"lost": True}) if claim and is_exhausted else None  # nobody presents it again
+                stored = await self._note(flight, "ReauthorizationRequired", leaving=over)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                await self._note(claimed, grant, "ClientRejected", keeping=_uncounted(claimed.claim))
+                await self._note(flight, "ClientRejected", leaving=flight.earlier)
                 line.warning("the client is rejected", error=result.reason)
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
-                await self._note(claimed, grant, "Refused", keeping=_uncounted(claimed.claim), not_before=until)
+                await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
                 line.info("asked to come back later", error=result.reason)
             case Unsent():
-                await self._note(claimed, grant, result.problem.reason, keeping=_uncounted(claimed.claim))
+                await self._note(flight, result.problem.reason, leaving=flight.earlier)
                 line.info("not sent", error=result.problem.message)
             case Lost():
-                await self._note_lost(claimed, grant, server_failed=result.server_failed)
-                line.warning("an answer was lost", error=result.reason, presentations=claimed.claim.presentations)
+                await self._note_lost(flight, server_failed=result.server_failed)
+                line.warning("an answer was lost", error=result.reason, presentations=claim.presentations if claim else 0)
 
-    async def _store(  # what a set is sealed and described with
-        self,
-        tokens: TokenSet,
-        grant: UserGrant,
-        connector: OAuthConnector,
-        claimed: Sealed,
-        held: OpenedTokens,
-        key: DataKey,
-        *,
-        reason: str = "Refreshed",
-    ) -> None:
-        claim = claimed.claim
-        assert claim is not None  # noqa: S101  # it is what was just presented under
-        now, generation = self.presenter.clock(), held.generation + 1
-        text = self.seals.seal_tokens(tokens, grant, connector.spec, generation=generation, key=key)
-        refused = tokens.refresh_token if reason != "Refreshed" else None
-        digest = fingerprint(refused) if refused else claim.hash
-        outcome = Attempt(hash=digest, reason=reason, time=now, spec_generation=grant.metadata.generation)
-        meta = describe(tokens, generation=generation, attempt=claim.attempt, kid=key.kid)
-
-        def change(sealed: Sealed) -> Sealed:
-            return sealed.model_copy(update={"tokenset": text, "claim": None, "outcome": outcome, "meta": meta})
-
-        if await commit(self.presenter.vault, claimed, change) is None:
-            name = await set_aside(self.presenter.vault, claimed, text)
-            log.error("a refreshed set lost its claim and is kept aside", grant=f"{claimed.namespace}/{claimed.name}", secret=name)
+    async def _store(self, tokens: TokenSet, flight: Flight, *, is_anothers: bool = False) -> None:
+        """Store the successor. A refresh token that came for another account is refused in the same write: nobody presents it."""
+        generation, attempted, grant = flight.held.generation + 1, flight.attempted, flight.grant
+        text = self.seals.seal_tokens(tokens, grant, flight.connector.spec, generation=generation, key=flight.key)
+        reach("refresh.sealed")
+        refused = fingerprint(tokens.refresh_token) if is_anothers and tokens.refresh_token else None
+        outcome = Attempt(
+            hash=refused or flight.refresh_hash,
+            reason="AccountMismatch" if is_anothers else "Refreshed",
+            time=self.presenter.clock(),
+            spec_generation=grant.metadata.generation,
+        )
+        meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
+        gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
+        if not await self.presenter.committer.keep(attempted.sealed, gain):
+            await self.presenter.committer.keep_aside(attempted.sealed, gain)
 
     async def _note(
-        self, claimed: Sealed, grant: UserGrant, reason: str, *, keeping: Claim | None = None, not_before: datetime | None = None
+        self, flight: Flight, reason: str, *, leaving: Claim | None = None, not_before: datetime | None = None
     ) -> Sealed | None:
-        """Store a failure with the write that clears the claim, or keeps it marked: a restart must not forget it."""
-        claim, now = claimed.claim, self.presenter.clock()
-        assert claim is not None  # noqa: S101  # it is what was just presented under
+        """Store a failure with the write that clears the claim, or leaves one that says so: a restart must not forget it."""
+        now = self.presenter.clock()
+        is_free = reason == "AnswerLost" and (leaving is None or (leaving.retry_until is not None and now < leaving.retry_until))
 
         def change(sealed: Sealed) -> Sealed:
-            earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == claim.hash else 0
-            wait = now + schedule.back_off(earlier + 1, sealed.uid)
+            earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == flight.refresh_hash else 0
+            wait = now if is_free and not earlier else now + schedule.back_off(earlier + 1, sealed.uid)
             outcome = Attempt(
-                hash=claim.hash,
+                hash=flight.refresh_hash,
                 reason=reason,
                 time=now,
-                spec_generation=grant.metadata.generation,
+                spec_generation=flight.grant.metadata.generation,
                 failures=earlier + 1,
                 retry_not_before=max(wait, not_before) if not_before else wait,
             )
-            return sealed.model_copy(update={"claim": keeping, "outcome": outcome})
+            return sealed.model_copy(update={"claim": leaving, "outcome": outcome})
 
-        return await commit(self.presenter.vault, claimed, change)
+        reach("refresh.noting")
+        noted = await self.presenter.committer.note(flight.attempted.sealed, change)
+        reach("refresh.noted")
+        return noted
 
-    async def _note_lost(self, claimed: Sealed, grant: UserGrant, *, server_failed: bool) -> None:
-        """Keep the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""
-        claim = claimed.claim
-        assert claim is not None  # noqa: S101  # it is what was just presented under
-        counted = claim.presentations - 1 if server_failed else claim.presentations
-        marked = claim.model_copy(update={"lost": True, "presentations": counted})
-        await self._note(claimed, grant, "ServerError" if server_failed else "AnswerLost", keeping=marked)
+    async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:
+        """Leave the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""
+        claim, marked = flight.attempted.claim, None
+        if claim is not None:
+            before = flight.earlier.presentations if flight.earlier else 0
+            marked = claim.model_copy(update={"lost": True, "presentations": before if server_failed else claim.presentations})
+        await self._note(flight, "ServerError" if server_failed else "AnswerLost", leaving=marked)
 
 
 def _is_anothers(granted: Granted, held: TokenSet) -> bool:
@@ -191,14 +226,9 @@ def _is_anothers(granted: Granted, held: TokenSet) -> bool:
 
 def _keep_rotated(held: TokenSet, came: TokenSet) -> TokenSet:
     """What was held, with the refresh token that came: the one that was presented may be spent, and the other token is nobody's here."""
-    return held.model_copy(update={"refresh_token": came.refresh_token, "refresh_expires_at": came.refresh_expires_at})
-
-
-def _uncounted(claim: Claim) -> Claim | None:
-    """What stands after a presentation that surely spent nothing: no claim, or the lost one that it was to repeat."""
-    if claim.presentations <= 1:
-        return None
-    return claim.model_copy(update={"lost": True, "presentations": claim.presentations - 1})
+    return held.model_copy(
+        update={"refresh_token": came.refresh_token, "refresh_expires_at": came.refresh_expires_at, "turnover": came.turnover}
+    )
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
@@ -206,17 +236,4 @@ def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bo
     planned = gathered.sealed
     if gathered.opened is None or held.generation != gathered.opened.generation or planned is None:
         return False
-    if sealed.claim is not None and sealed.claim.presentations >= MAX_PRESENTATIONS:
-        return False
-    return sealed.claim == planned.claim
-
-
-def assumed_lifetime(connector: OAuthConnector) -> timedelta | None:
-    """The lifetime of tokens whose answer carries no `expires_in`, where the connector states one."""
-    seconds = connector.spec.refresh.assumed_lifetime_seconds
-    return None if seconds is None else timedelta(seconds=seconds)
-
-
-def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
-    """The hints beside a sealed set."""
-    return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)
+    return sealed.claim == planned.claim and not gathered.facts.is_dead

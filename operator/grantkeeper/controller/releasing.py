@@ -22,6 +22,7 @@ from grantkeeper.core.records import Sealed
 from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ClusterError, Conflict, Unsealable
+from grantkeeper.failpoints import reach
 from grantkeeper.resources import FINALIZER, RevocationPolicy, UserGrant
 
 log = structlog.get_logger()
@@ -63,12 +64,15 @@ class Releaser:
         remembered = await self.connectors.recall(name)
         tokens = self._open(sealed, remembered)
         ending = await self._revoke(grant, sealed, tokens, remembered)
+        reach("release.revoked")
         await self._withdraw(grant, sealed)
+        reach("release.withdrawn")
         if sealed is not None and (sealed.tokenset is None or tokens is not None):
             try:
                 await self.vault.remove(sealed)
             except Conflict:
                 return  # somebody wrote: look again
+        reach("release.removed")
         if ending is not None:
             await self.announcer.announce(grant, "Released", ending.sentence, is_warning=not ending.revoked)
         if await self.finalizers.release(grant) and ending is not None:

@@ -58,19 +58,29 @@ def read_token_answer(
     asked: Sequence[str],
     previous: TokenSet | None = None,
     assumed_lifetime: timedelta | None = None,
+    refresh_lifetime: timedelta | None = None,
     separator: str = " ",
 ) -> Outcome:
     """Classify the answer to a code or a refresh token (RFC 6749 sections 5.1 and 5.2).
 
     `previous`, the set whose refresh token was presented, makes it the answer to a refresh. `asked` are the scopes that a
-    first answer without `scope` has granted. Never raises, whatever the body is.
+    first answer without `scope` has granted; the two lifetimes are the connector's, for answers that state none. Never
+    raises, whatever the body is.
     """
     members = _members(answer)
     if (refusal := _read_refusal(answer, members, now)) is not None:
         return refusal
     if members is None:
         return Lost("unreadable")
-    return read_tokens(members, now=now, asked=asked, previous=previous, assumed_lifetime=assumed_lifetime, separator=separator)
+    return read_tokens(
+        members,
+        now=now,
+        asked=asked,
+        previous=previous,
+        assumed_lifetime=assumed_lifetime,
+        refresh_lifetime=refresh_lifetime,
+        separator=separator,
+    )
 
 
 def read_revocation_answer(answer: Answer, *, now: datetime) -> RevocationOutcome:

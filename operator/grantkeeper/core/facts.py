@@ -59,6 +59,9 @@ class Holding:
     account: IDClaims | None
     refresh_hash: str | None
     """SHA-256 of the refresh token; None where there is none."""
+    refresh_expires_at: datetime | None = None
+    is_renewed: bool = True
+    """Whether the server gives a new refresh token with a refresh, as far as is known."""
 
     @property
     def is_refreshable(self) -> bool:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from grantkeeper.core.outcomes import Granted, Lost
+from grantkeeper.core.rotation import note_turnover
 from grantkeeper.core.tokens import TokenSet
 
 _TOKEN = re.compile(r"[\x20-\x7e]+")
@@ -37,6 +38,7 @@ def read_tokens(
     asked: Sequence[str],
     previous: TokenSet | None,
     assumed_lifetime: timedelta | None,
+    refresh_lifetime: timedelta | None = None,
     separator: str,
 ) -> Granted | Lost:
     """The set in an answer that names no error; after a refresh, what the answer leaves out stays as it was."""
@@ -62,7 +64,7 @@ def read_tokens(
         refresh_expires_at=_read_refresh_expiry(members, now),
     )
     return Granted(
-        tokens=_continue(previous, fresh) if previous else fresh,
+        tokens=_let_expire(_continue(previous, fresh) if previous else fresh, previous, refresh_lifetime),
         id_token=SecretStr(str(id_token)) if _is_token(id_token) else None,
     )
 
@@ -92,8 +94,17 @@ def _continue(previous: TokenSet, fresh: TokenSet) -> TokenSet:
             "obtained_at": fresh.obtained_at,
             "expires_at": fresh.expires_at,
             "refresh_expires_at": fresh.refresh_expires_at or (previous.refresh_expires_at if stays else None),
+            "turnover": note_turnover(previous.turnover, changed=not stays),
         }
     )
+
+
+def _let_expire(tokens: TokenSet, previous: TokenSet | None, refresh_lifetime: timedelta | None) -> TokenSet:
+    """A refresh token that is new and comes without a deadline gets the one that the connector states."""
+    is_new = tokens.refresh_token is not None and (previous is None or tokens.refresh_token != previous.refresh_token)
+    if not is_new or tokens.refresh_expires_at is not None or refresh_lifetime is None:
+        return tokens
+    return tokens.model_copy(update={"refresh_expires_at": tokens.obtained_at + refresh_lifetime})
 
 
 def _read_refresh_expiry(members: Mapping[str, object], now: datetime) -> datetime | None:

@@ -15,6 +15,10 @@ CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
 """A Secret that is not ours tells us nothing when it goes."""
 
 
+END_WARNED_OF = {timedelta(days=1): "a day", timedelta(days=7): "a week"}
+"""How far ahead the end of a refresh token is announced, the shortest first."""
+
+
 class Act(Enum):
     """What can be done about a grant."""
 
@@ -42,12 +46,14 @@ class Plan:
     verdicts: tuple[Verdict, ...]
     steps: tuple[Step, ...]
     wake_at: datetime | None
+    notice: str = ""
+    """A part of Fresh's message that is worth an Event by itself, when it is first said."""
 
 
 def plan(facts: Facts) -> Plan:
     """Judge the facts: pure, so that every situation is a row of a table."""
     verdicts = summarize(tuple(check(facts) for check in CHECKS))
-    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts))
+    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts))
 
 
 def accepted(facts: Facts) -> Verdict:
@@ -116,10 +122,11 @@ def fresh(facts: Facts) -> Verdict:
     if holding is None:
         return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
+    said = " ".join(filter(None, (failing.strip(), warn_of_end(facts))))
     if holding.expires_at is None:
-        return true("Fresh", "NeverExpires")
+        return true("Fresh", "NeverExpires", said)
     if facts.now < holding.expires_at:
-        return true("Fresh", "Unexpired", failing.strip())
+        return true("Fresh", "Unexpired", said)
     expired = f"The access token expired at {to_text(holding.expires_at)}."
     if not holding.is_refreshable:
         return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token; the person must consent again.")
@@ -128,6 +135,19 @@ def fresh(facts: Facts) -> Verdict:
     if not facts.connector.ready:
         return false("Fresh", "ConnectorNotReady", f"{expired} The connector is not ready: see its own status.")
     return false("Fresh", "Expired", f"{expired} It is being refreshed.")
+
+
+def warn_of_end(facts: Facts) -> str:
+    """That the refresh token runs out for good, a week and a day ahead; nothing where its use brings a new one."""
+    holding = facts.holding
+    if holding is None or holding.refresh_expires_at is None or holding.is_renewed:
+        return ""
+    if facts.now >= holding.refresh_expires_at:
+        return f"The refresh token expired at {to_text(holding.refresh_expires_at)}; the person must consent again."
+    near = next((words for span, words in END_WARNED_OF.items() if facts.now >= holding.refresh_expires_at - span), None)
+    if near is None:
+        return ""
+    return f"The refresh token expires within {near}, at {to_text(holding.refresh_expires_at)}; the person must consent again before."
 
 
 def delivered(facts: Facts) -> Verdict:
@@ -218,6 +238,8 @@ def _wake_at(facts: Facts) -> datetime | None:
     moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
+        if facts.holding.refresh_expires_at is not None and not facts.holding.is_renewed:
+            moments += [facts.holding.refresh_expires_at - span for span in (timedelta(0), *END_WARNED_OF)]
     if any(secret.copy is Copy.FOREIGN for secret in facts.secrets):
         moments.append(facts.now + CONFLICT_LOOKED_AT_AGAIN)
     ahead = [moment for moment in moments if moment is not None and moment > facts.now]

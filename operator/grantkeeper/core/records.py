@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 from grantkeeper.core.times import from_text, to_text
+from grantkeeper.core.tokens import TokenSet
 
 SEALED_TYPE = "grantkeeper.dev/sealed"
 RECOVERED_TYPE = "grantkeeper.dev/recovered"
@@ -30,7 +31,9 @@ Time = Annotated[
 """An aware datetime; RFC 3339 in the records."""
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What is written down as JSON: members that this version does not know are ignored."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
@@ -41,18 +44,19 @@ class Spending(StrEnum):
     REFRESH_TOKEN = "refresh_token"  # noqa: S105  # a grant type of RFC 6749, not a secret
 
 
-class Holder(_Record):
+class Holder(Record):
     """Who holds a claim: a Pod, and one life of the process in it."""
 
     pod: str
     boot: str
+    pod_name: str | None = None
 
-    def is_earlier_life_of(self, other: Holder) -> bool:
-        """Whether the holder is `other`'s own Pod before a restart, and so provably dead."""
-        return self.pod == other.pod and self.boot != other.boot
+    def is_a_life_of(self, other: Holder) -> bool:
+        """Whether the holder is `other` itself, or its own Pod before a restart, and so provably dead."""
+        return self.pod == other.pod
 
 
-class Claim(_Record):
+class Claim(Record):
     """The intent to present something that may be spent by it, written before a byte is sent."""
 
     attempt: str
@@ -62,18 +66,20 @@ class Claim(_Record):
     generation: int
     """Generation of the set that holds the refresh token; of the set to come for a code."""
     presentations: int = 1
-    """How often it may have been presented, this claim included."""
+    """How often it may have been presented, this claim included; within a leeway, once."""
     request: str | None = None
     """Hash of the consent request that the code answers."""
     not_before_retry: Time | None = None
     """From when on presenting once more risks nothing that is still of use."""
+    retry_until: Time | None = None
+    """Until when, by the server's leeway, it may be presented again as if for the first time."""
     lost: bool = False
     """The request was sent and no answer arrived."""
     set_aside: Claim | None = None
     """The claim on a refresh token whose answer was lost, while a code is redeemed; it stands again if that fails."""
 
 
-class Attempt(_Record):
+class Attempt(Record):
     """How the last attempt ended; a refusal outlives a restart by it."""
 
     hash: str | None = None
@@ -84,14 +90,14 @@ class Attempt(_Record):
     retry_not_before: Time | None = None
 
 
-class Delivery(_Record):
+class Delivery(Record):
     """A delivered Secret that is ours: its random id, recorded before it is created, and its uid from then on."""
 
     id: str
     uid: str | None = None
 
 
-class Meta(_Record):
+class Meta(Record):
     """Hints beside a sealed set; never trusted."""
 
     generation: int
@@ -101,7 +107,12 @@ class Meta(_Record):
     kid: str
 
 
-class Sealed(_Record):
+def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
+    """The hints beside a sealed set."""
+    return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)
+
+
+class Sealed(Record):
     """One Secret `grant-<uid>` in the operator namespace."""
 
     uid: str

@@ -41,6 +41,7 @@ def describe_grant(
         requested_scopes=requests[-1].scopes if requests else (),
         granted_scopes=holding.scopes[:SCOPES_SHOWN] if holding else (),
         token_generation=sealed.meta.generation if sealed and sealed.meta else None,
+        refresh_token_expiration_time=holding.refresh_expires_at if holding else None,
         expiration_time=holding.expires_at if holding else None,
         last_refresh_time=holding.obtained_at if holding else None,
         next_refresh_time=refresh_at(facts),

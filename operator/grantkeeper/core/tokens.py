@@ -60,6 +60,17 @@ class AccessToken(BaseModel):
     """The provider's own identifier of the account that consented; None where it is not known."""
 
 
+class Turnover(BaseModel):
+    """What refreshes have shown of whether the server changes the refresh token."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    changed: bool = False
+    """It has done so at least once."""
+    kept: int = 0
+    """How often it has not, as long as it never did."""
+
+
 class TokenSet(BaseModel):
     """One token answer (RFC 6749 section 5.1), as it is sealed. Members that this version does not know are kept."""
 
@@ -73,6 +84,7 @@ class TokenSet(BaseModel):
     expires_at: Moment | None = None
     refresh_expires_at: Moment | None = None
     id_claims: IDClaims | None = None
+    turnover: Turnover = Turnover()
 
     @property
     def scopes(self) -> tuple[str, ...]:
