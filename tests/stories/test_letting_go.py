@@ -86,6 +86,22 @@ async def test_after_a_restart_a_grant_is_revoked_though_its_connector_goes_firs
     await see_nothing_left(scene)
 
 
+async def test_a_grant_that_is_looked_at_before_its_connector_after_a_restart_is_revoked(scene: Scene) -> None:
+    uid = scene.uid
+    await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
+    await scene.restart()
+    await scene.controller.keep((GRANT, uid))
+    await see_nothing_left(scene)
+
+
+async def test_tokens_that_open_are_not_kept_though_their_server_is_unknown_since_a_restart(scene: Scene) -> None:
+    scene.provider.metadata = {}
+    await scene.restart()
+    await let_go(scene)
+    assert [body["metadata"]["name"] for body in await scene.cluster.list(SECRETS)] == ["grantkeeper-keyring"]
+    assert any("could not be revoked" in event["message"] for event in await scene.cluster.list(EVENTS))
+
+
 async def test_tokens_that_do_not_open_any_more_are_kept_and_hold_up_no_deletion(scene: Scene) -> None:
     await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
     await scene.restart()

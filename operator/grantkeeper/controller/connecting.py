@@ -116,10 +116,20 @@ class Connectors:
         return self._remember(name, connector, standing.endpoints, standing)
 
     async def recall(self, name: Name) -> Remembered | None:
-        """The client as it is, or as it was last known when its connector or its secret has gone, or cannot be read."""
+        """The client as it is, or as it was last known when its connector or its secret has gone, or cannot be read.
+
+        One that nobody has looked at yet is looked at now: who asks only once, as a deletion does, must not lose by a restart.
+        """
         with suppress(ConnectorUnready, ClusterError):
+            if name in self.registry.connectors and not self.standing(name).is_judged:
+                await self.keep(name)
             await self.client(name)
         return self._remembered.get(name)
+
+    def spec(self, name: Name) -> OAuthConnectorSpec | None:
+        """What identifies the client, as it is or was last known: enough to open what belongs to it, though not to reach its server."""
+        connector, remembered = self.registry.connectors.get(name), self._remembered.get(name)
+        return connector.spec if connector is not None else remembered.spec if remembered is not None else None
 
     def note_problem(self, name: Name, problem: Problem | None) -> None:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
