@@ -1,0 +1,127 @@
+"""The record of a run of everyday life: its steps in lines that can be replayed, and the settlings in which everything is looked at."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from cluster.everyday import LONG, Connector, Fate, Grant, Life, Object
+from cluster.everyday_steps import STEPS
+from cluster.invariants import find_misplaced, find_presented_again, find_told_wrongly, find_unsettled
+from cluster.leaks import Exhibit, search
+from cluster.stage import API, CLIENT_SECRET, condition, status
+from cluster.witness import exhibit_object
+from parts.audit import Call
+from parts.waiting import wait_for
+
+SETTLES_WITHIN = 100.0
+"""Seconds: a refresh that failed again and again is tried every minute."""
+CANARY = "canary"
+
+
+@dataclass
+class Diary:
+    """What was done, in lines that can be replayed, and what has been looked at already."""
+
+    life: Life
+    issued: Path
+    seed: int
+    lines: list[str] = field(default_factory=list)
+    seen: int = 0
+    read: dict[Path, int] = field(default_factory=dict)
+
+    def note(self, line: str) -> None:
+        """Write a line, with the time."""
+        self.lines.append(f"{line}  # {datetime.now(UTC):%H:%M:%S}")
+
+    def take(self, name: str, subject: object, number: int) -> None:
+        """Take one step."""
+        of = f"{subject.namespace}/{subject.name}" if isinstance(subject, Grant | Connector) else "-"
+        self.note(f"{name} {of} {number}")
+        STEPS[name].take(self.life, subject, Random(number))  # noqa: S311  # a test's dice
+
+    def settle(self) -> None:
+        """Everything is up; wait until all is as it must be, and then look at everything that was written."""
+        self.note("settle - 0")
+        for part in ("server", "controller", "consent"):
+            self.life.raise_up(part)
+        deadline = time.monotonic() + SETTLES_WITHIN
+        while unsettled := find_unsettled(self.life):
+            assert time.monotonic() < deadline, f"after {SETTLES_WITHIN:.0f} s:\n" + "\n".join(unsettled)
+            time.sleep(0.2)
+        self._learn_fates()
+        self.stay_quiet()
+        self._look_back()
+
+    def _learn_fates(self) -> None:
+        """Of several fates a grant could have, it had the one that shows now."""
+        for grant in self.life.grants:
+            if grant.spec is not None and grant.connector.exists and not grant.is_replaced and len(grant.fates) > 1:
+                grant.fates = {Fate(condition(self.life.find(grant.path) or {}, "Authorized")["reason"])}
+
+    def stay_quiet(self, since: int | None = None) -> None:
+        """Nothing is written about what has not changed, though everything is looked at again; from now on, or since so many calls."""
+        calls = len(self.life.control_plane.calls()) if since is None else since
+        for grant in self.life.grants:
+            if grant.spec is not None:
+                self.life.patch(grant.path, {"metadata": {"annotations": {"example.com/looked-at": str(calls)}}})
+        self._wait_for_the_canary()
+        for grant in self.life.grants:
+            if grant.spec is not None and (grant.connector.lifetime == LONG or not any(fate.holds_tokens for fate in grant.fates)):
+                written = self._written(grant, calls)
+                assert written == [], f"nothing about {grant.path} has changed, and this was written: {written}"
+
+    def _written(self, grant: Grant, since: int) -> list[Call]:
+        """What the controller wrote about a grant."""
+        account = f"{self.life.installation.namespace}/grantkeeper-controller"
+        about = {(grant.namespace, "usergrants", grant.name), (grant.namespace, "usergrants/status", grant.name)}
+        about |= {(grant.namespace, "secrets", entry["name"]) for entry in grant.entries}
+        about.add((self.life.installation.namespace, "secrets", f"grant-{grant.uid}"))
+        calls = self.life.control_plane.calls(since)
+        return [c for c in calls if c.is_write and c.account == account and (c.namespace, c.resource, c.name) in about]
+
+    def _wait_for_the_canary(self) -> None:
+        """A grant of now is judged after everything that came before it has been."""
+        namespace = self.life.grants[0].namespace
+        path = f"{API}/namespaces/{namespace}/usergrants"
+        spec = {"connectorRef": {"name": "nowhere"}, "user": CANARY}
+        self.life.apply(path, {"apiVersion": "grantkeeper.dev/v1alpha1", "kind": "UserGrant", "metadata": {"name": CANARY}, "spec": spec})
+        wait_for(
+            lambda: condition(self.life.find(f"{path}/{CANARY}") or {}, "Ready")["reason"] == "ConnectorNotFound", "the canary to be judged"
+        )
+        self.life.api.delete(f"{path}/{CANARY}").raise_for_status()
+
+    def _look_back(self) -> None:
+        """What was written since the last settling; what was issued since then cannot have leaked before."""
+        self.life.witness.catch_up()
+        versions, self.seen = self.life.witness.seen[self.seen :], len(self.life.witness.seen)
+        issued = self._issued()
+        wrong = [
+            *find_misplaced(self.life, issued),
+            *find_told_wrongly(versions),
+            *find_presented_again(self.life),
+            *(f"leaked: {leak}" for leak in search(self._exhibits(versions), issued | {CLIENT_SECRET: "client secret"})),
+        ]
+        assert wrong == [], "\n".join(wrong)
+
+    def _issued(self) -> dict[str, str]:
+        entries = [json.loads(line) for line in self.issued.read_text().splitlines()]
+        links = [status(body).get("consentURL", "") for body in self.life.witness.seen if body["kind"] == "UserGrant"]
+        ids = {link.rpartition("/")[2]: "request id" for link in links if link}
+        return {entry["value"]: entry["kind"] for entry in entries if entry["kind"] != "token"} | ids
+
+    def _exhibits(self, versions: list[Object]) -> list[Exhibit]:
+        """Statuses (each once), events and logs. A link belongs in status.consentURL alone."""
+        link = {("status", "consentURL"): frozenset({"request id"})}
+        told = {json.dumps(status(body)): body for body in versions if body["kind"] in {"UserGrant", "OAuthConnector"}}
+        exhibits = [part for body in told.values() for part in exhibit_object(body, link)]
+        exhibits += [part for body in versions if body["kind"] == "Event" for part in exhibit_object(body, {})]
+        for log in self.life.installation.logs:
+            text = log.read_bytes()
+            exhibits.append(Exhibit(f"log {log.name}", text[self.read.get(log, 0) :]))
+            self.read[log] = len(text)
+        return exhibits
