@@ -9,15 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
+from cluster import everyday_mishaps, everyday_people
 from cluster.everyday import LONG, Connector, Fate, Grant, Life, Object
 from cluster.everyday_steps import STEPS
-from cluster.invariants import find_misplaced, find_presented_again, find_told_wrongly, find_unsettled
+from cluster.invariants import find_unsettled
+from cluster.invariants_at_all_times import find_misplaced, find_presented_again, find_told_wrongly
 from cluster.leaks import Exhibit, search
 from cluster.stage import API, CLIENT_SECRET, condition, status
 from cluster.witness import exhibit_object
 from parts.audit import Call
 from parts.waiting import wait_for
 
+KINDS_OF_STEPS = (everyday_people, everyday_mishaps)
+"""Importing them is what puts their steps on the list."""
 SETTLES_WITHIN = 100.0
 """Seconds: a refresh that failed again and again is tried every minute."""
 CANARY = "canary"
@@ -30,6 +34,8 @@ class Diary:
     life: Life
     issued: Path
     seed: int
+    record: Path
+    """The lines once more, for a run that is ended from outside."""
     lines: list[str] = field(default_factory=list)
     seen: int = 0
     read: dict[Path, int] = field(default_factory=dict)
@@ -37,6 +43,7 @@ class Diary:
     def note(self, line: str) -> None:
         """Write a line, with the time."""
         self.lines.append(f"{line}  # {datetime.now(UTC):%H:%M:%S}")
+        self.record.write_text("\n".join([*self.lines, ""]))
 
     def take(self, name: str, subject: object, number: int) -> None:
         """Take one step."""

@@ -1,4 +1,4 @@
-"""What must always hold: in what is there now, once it has settled, and in everything that was ever written.
+"""What must come to hold once everything has settled: for what was done to each grant, and between what is there.
 
 Each check yields sentences; none means that all is well. They compare what is reported with what is sealed, delivered and known to
 the authorization server, and never with what the operator thinks.
@@ -8,41 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 from cluster.everyday import FAULTY, ClientSecret, Connector, Fate, Grant, Life, Name, Object
 from cluster.sealed_sets import Cabinet
-from cluster.stage import condition, sha256, status
+from cluster.stage import condition, status
 from grantkeeper.controller.seals import OpenedTokens
 from grantkeeper.core.records import Sealed, read_sealed
 from grantkeeper.resources import OAuthConnector
 
-CATALOGUE = {
-    "Accepted": {"Accepted", "ConnectorNotFound", "NamespaceNotAllowed", "ScopesNotOffered", "InvalidTemplate"},
-    "Authorized": {
-        "Consented",
-        "AwaitingConsent",
-        "ConsentDenied",
-        "ExchangeFailed",
-        "AccountMismatch",
-        "ReauthorizationRequired",
-        "ConnectorReplaced",
-        "Unsealable",
-        "TokensNotKept",
-    },
-    "Fresh": {"Unexpired", "NeverExpires", "Expired", "RefreshFailing", "NotRefreshable", "ConnectorNotReady", "Suspended"},
-    "Delivered": {"Delivered", "OnRequest", "SecretConflict", "WriteFailed"},
-}
-STALLED = {"NamespaceNotAllowed", "ScopesNotOffered", "InvalidTemplate", "Unsealable", "SecretConflict"}
-JUDGED = tuple(CATALOGUE)
 CLOCKS_DIFFER = timedelta(seconds=10)
 """By so much an expiry may be earlier here than at the server: lifetimes are counted from before the request was sent."""
-EXCUSED_FOR = timedelta(seconds=15)
-"""How long before a misfortune a request may have been sent that it spoiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +149,7 @@ def _delivered(case: Case) -> Iterator[str]:
     """What is delivered is what is sealed, byte for byte, and nothing stands that is not asked for."""
     grant, asked = case.grant, {entry["name"]: entry for entry in case.grant.entries}
     for (namespace, name), secret in case.scene.secrets.items():
-        if _owner_of(secret) == grant.uid and (namespace != grant.namespace or name not in asked):
+        if owner_of(secret) == grant.uid and (namespace != grant.namespace or name not in asked):
             yield f"Secret {namespace}/{name} stands, and is not asked for"
     if case.opened is None:
         return
@@ -179,7 +157,7 @@ def _delivered(case: Case) -> Iterator[str]:
         if (grant.namespace, name) in case.life.foreign or FAULTY in entry.get("templates", {}).values():
             continue
         body = case.scene.secrets.get((grant.namespace, name))
-        if body is None or _owner_of(body) != grant.uid:
+        if body is None or owner_of(body) != grant.uid:
             yield f"Secret {name} is not delivered"
             continue
         held = {key: base64.b64decode(value).decode() for key, value in (body.get("data") or {}).items()}
@@ -251,103 +229,12 @@ def _leftovers(life: Life, scene: Scene) -> Iterator[str]:
             yield f"the sealed Secret {title} has outlived its grant"
         if kind in {"answer", "recovered"}:
             yield f"Secret {namespace}/{title} is left over"
-        if (owner := _owner_of(body)) is not None and owner not in uids:
+        if (owner := owner_of(body)) is not None and owner not in uids:
             yield f"Secret {namespace}/{title} has outlived its grant"
 
 
-# What must hold at every moment
-
-
-def find_misplaced(life: Life, issued: dict[str, str]) -> Iterator[str]:
-    """Nothing of one namespace is in another's: no token of its clients, no Secret that one of its grants owns; and no other secret.
-
-    `issued` has the kind of every secret that the server has issued or seen, by its value.
-    """
-    scene = Scene.look(life)
-    homes = {f"{c.name}-of-{c.namespace}{suffix}": c.namespace for c in life.connectors for suffix in ("", "-2")}
-    clients = {entry["access_token"]: entry["client_id"] for entry in life.auth_server.ledger() if entry["access_token"]}
-    owners = {body["metadata"]["uid"]: namespace for (namespace, _), body in scene.grants.items()}
-    tokens = {value: homes[clients[sha256(value)]] for value, kind in issued.items() if kind == "access_token" and sha256(value) in clients}
-    for (namespace, name), body in scene.secrets.items():
-        held = "\n".join(base64.b64decode(value).decode(errors="replace") for value in (body.get("data") or {}).values())
-        if owners.get(_owner_of(body) or "", namespace) != namespace:
-            yield f"Secret {namespace}/{name} is owned by a grant of another namespace"
-        yield from (
-            f"a token of {home} is in Secret {namespace}/{name}" for token, home in tokens.items() if token in held and namespace != home
-        )
-        if _is_anothers(name):
-            yield from (f"a {kind} is in Secret {namespace}/{name}" for value, kind in issued.items() if kind in _NEVER and value in held)
-
-
-_NEVER = {"refresh_token", "code_verifier", "id_token"}
-
-
-def _is_anothers(name: str) -> bool:
-    return not name.endswith("-client") and name != "grantkeeper-keyring"
-
-
-def find_told_wrongly(versions: list[Object]) -> Iterator[str]:
-    """In every version of every status: reasons of the catalogue, a Ready that repeats, messages, and one generation of the spec."""
-    newest: defaultdict[str, int] = defaultdict(int)
-    for body in versions:
-        if body["kind"] != "UserGrant" or "observedGeneration" not in status(body):
-            continue
-        who = f"{body['metadata']['namespace']}/{body['metadata']['name']}@{body['metadata']['resourceVersion']}"
-        found = {c["type"]: c for c in status(body)["conditions"]}
-        yield from (f"{who}: {sentence}" for sentence in _told_wrongly(body, found))
-        generation = status(body).get("tokenGeneration", 0)
-        if 0 < generation < newest[body["metadata"]["uid"]]:
-            yield f"{who}: tokenGeneration went back to {generation}"
-        newest[body["metadata"]["uid"]] = max(generation, newest[body["metadata"]["uid"]])
-
-
-def _told_wrongly(body: Object, found: dict[str, Object]) -> Iterator[str]:
-    if set(found) - {"Stalled"} != {*JUDGED, "Ready"}:
-        yield f"the conditions are {sorted(found)}"
-        return
-    for kind in JUDGED:
-        told = found[kind]
-        if told["reason"] not in (CATALOGUE[kind] | {"Pending"}) or (told["status"] == "Unknown") != (told["reason"] == "Pending"):
-            yield f"{kind} is {told['status']} with reason {told['reason']}"
-        if told["status"] != "True" and not told["message"]:
-            yield f"{kind} is {told['status']} and says nothing"
-    broken = next((found[kind] for kind in JUDGED if found[kind]["status"] != "True"), None)
-    said = tuple(found["Ready"][key] for key in ("status", "reason", "message"))
-    if said != (("True", "Ready", "") if broken is None else tuple(broken[key] for key in ("status", "reason", "message"))):
-        yield f"Ready says {said[:2]}, and the first that is not true is {broken and broken['reason']}"
-    stalled = next((c["reason"] for c in found.values() if c["type"] in JUDGED and c["status"] == "False" and c["reason"] in STALLED), None)
-    if ("Stalled" in found) != (stalled is not None):
-        yield f"Stalled is {'there' if 'Stalled' in found else 'not there'}, and a person must act: {stalled}"
-    if {told.get("observedGeneration") for told in found.values()} != {status(body)["observedGeneration"]}:
-        yield "the conditions are of different generations"
-
-
-def find_presented_again(life: Life) -> Iterator[str]:
-    """No code twice; no refresh token twice but after an answer that may not have arrived, or once more after a change of the spec."""
-    presented: defaultdict[str, list[Object]] = defaultdict(list)
-    for entry in life.auth_server.ledger():
-        if entry["endpoint"] == "token" and entry["presented"] and entry["error"] not in {"invalid_client", "unauthorized_client"}:
-            presented[entry["presented"]].append(entry)
-    for entries in presented.values():
-        for before, again in pairwise(entries):
-            if again["grant_type"] == "authorization_code":
-                yield f"a code was presented again at {again['time']}"
-            elif not _is_excused(life, before, again):
-                yield f"a refresh token was presented at {before['time']} ({before['error']}) and again at {again['time']}"
-        if sum(entry["error"] is None or entry["delivered"] is False for entry in entries) > 2:
-            yield f"a refresh token was presented {len(entries)} times, at last at {entries[-1]['time']}"
-
-
-def _is_excused(life: Life, before: Object, again: Object) -> bool:
-    first, second = (datetime.fromisoformat(entry["time"]) for entry in (before, again))
-    if before["delivered"] is not True:
-        return True
-    if any(first - timedelta(seconds=1) < moment < min(first + EXCUSED_FOR, second) for moment in life.misfortunes):
-        return True
-    return before["error"] == "invalid_grant" and any(first - timedelta(seconds=1) < moment < second for moment in life.edits)
-
-
-def _owner_of(secret: Object) -> str | None:
+def owner_of(secret: Object) -> str | None:
+    """The uid of the grant that owns a Secret."""
     owners = secret["metadata"].get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner["kind"] == "UserGrant"), None)
 

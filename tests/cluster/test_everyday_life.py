@@ -54,7 +54,7 @@ def diary(tmp_path: Path) -> Iterator[Diary]:
                 connectors.append(Connector(namespace, name, LONG if name == "mail" else SHORT))
                 grants += [Grant(namespace, user, connectors[-1]) for user in users]
         seed = int(os.environ.get("EVERYDAY_SEED") or SystemRandom().randrange(10**6))
-        diary = Diary(Life(control_plane, auth_server, installation, witness, api, connectors, grants), issued, seed)
+        diary = Diary(Life(control_plane, auth_server, installation, witness, api, connectors, grants), issued, seed, tmp_path / "steps")
         for connector in connectors:
             diary.life.put_client_secret(connector, ClientSecret.RIGHT)
             diary.take("apply_connector", connector, 0)
