@@ -116,7 +116,8 @@ class Diary:
         assert wrong == [], "\n".join(wrong)
 
     def _issued(self) -> dict[str, str]:
-        entries = [json.loads(line) for line in self.issued.read_text().splitlines()]
+        written = self.issued.read_text().splitlines() if self.issued.exists() else []
+        entries = [json.loads(line) for line in written]
         links = [status(body).get("consentURL", "") for body in self.life.witness.seen if body["kind"] == "UserGrant"]
         ids = {link.rpartition("/")[2]: "request id" for link in links if link}
         return {entry["value"]: entry["kind"] for entry in entries if entry["kind"] != "token"} | ids

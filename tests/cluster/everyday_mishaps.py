@@ -94,7 +94,7 @@ def delete_connector(life: Life, connector: Connector, _dice: Random) -> None:
 @step(connectors(lambda connector: connector.exists))
 def edit_connector(life: Life, connector: Connector, dice: Random) -> None:
     """Change what people read of it, and when it refreshes."""
-    changes = {"consent": {"displayName": f"Calendar {dice.randrange(9)}"}, "refresh": {"lifetimePercent": dice.choice((50, 60, 75))}}
+    changes = {"consent": {"displayName": f"Calendar {dice.randrange(9)}"}, "refresh": {"lifetimePercent": dice.choice((50, 60))}}
     assert life.patch(connector.path, {"spec": changes})
 
 

@@ -38,8 +38,9 @@ EXCUSED_FOR = timedelta(seconds=5)
 
 
 PRESENTED_AT_MOST = 2
-PATIENT_FOR = SHORT * 3 / 4 - 1
-"""Seconds for which a refresh token whose answer was lost is left alone: three quarters of its access token's life, and clocks differ."""
+PATIENT_FOR = SHORT * 3 / 4 - 2
+"""Seconds for which a refresh token whose answer was lost is left alone: three quarters of its access token's life, which counts here
+in whole seconds and from before the request was sent."""
 
 
 def find_misplaced(life: Life, issued: dict[str, str]) -> Iterator[str]:
