@@ -65,9 +65,9 @@ class Diary:
         self._look_back()
 
     def _learn_fates(self) -> None:
-        """Of several fates a grant could have, it had the one that shows now."""
+        """Of several fates a grant could have, it had the one that shows now; without its connector that stays open."""
         for grant in self.life.grants:
-            if grant.spec is not None and grant.connector.exists and not grant.is_replaced and len(grant.fates) > 1:
+            if grant.spec is not None and grant.connector.is_sound and not grant.is_replaced and len(grant.fates) > 1:
                 grant.fates = {Fate(condition(self.life.find(grant.path) or {}, "Authorized")["reason"])}
 
     def stay_quiet(self, since: int | None = None) -> None:

@@ -90,8 +90,8 @@ def _expected(case: Case) -> Iterator[str]:
         yield f"Ready says {given!r}, and must say {' or '.join(sorted(admitted))}"
     if told.get("observedGeneration") != metadata["generation"]:
         yield f"generation {metadata['generation']} of the spec is not observed, only {told.get('observedGeneration')}"
-    is_over = case.reason("Authorized") == Fate.DEAD
-    if case.sealed and case.sealed.claim is not None and not is_over:
+    can_go_on = case.grant.connector.is_sound and not case.grant.is_replaced and case.reason("Authorized") != Fate.DEAD
+    if case.sealed and case.sealed.claim is not None and can_go_on:
         yield "a claim stands"
     may_hold = any(fate.holds_tokens for fate in case.grant.fates)
     if case.sealed and case.sealed.tokenset is not None and not may_hold:
