@@ -231,14 +231,16 @@ class Life:
         return {reason for fate in grant.fates for reason in self._reasons_of(grant, fate)}
 
     def _reasons_of(self, grant: Grant, fate: Fate) -> Iterator[str]:
+        is_unused = not grant.connector.is_sound  # then a dead refresh token is not noticed either
         if fate.holds_tokens and grant.is_replaced:
             yield "ConnectorReplaced"
-        elif fate is Fate.HELD:
+            return
+        if fate is Fate.HELD or (fate is Fate.DEAD and is_unused):
             is_in_the_way = any((grant.namespace, entry["name"]) in self.foreign for entry in grant.entries)
             yield "SecretConflict" if is_in_the_way else "Ready"
-            if not grant.connector.is_sound and grant.connector.lifetime == SHORT:
+            if is_unused and grant.connector.lifetime == SHORT:
                 yield from ("ConnectorNotReady", "RefreshFailing", "Expired")
-        else:
+        if fate is not Fate.HELD:
             yield str(fate)
-            if fate is Fate.AWAITED and not grant.connector.is_sound:
-                yield "Pending"
+        if fate is Fate.AWAITED and is_unused:
+            yield "Pending"

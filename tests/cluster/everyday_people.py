@@ -73,7 +73,7 @@ def edit_expected_account(life: Life, grant: Grant, dice: Random) -> None:
 
 
 def _can_answer(life: Life, grant: Grant) -> bool:
-    is_asked = grant.fate is not None and (grant.fate is not Fate.HELD or grant.is_replaced)
+    is_asked = Fate.HELD not in grant.fates or (grant.is_replaced and all(fate.holds_tokens for fate in grant.fates))
     is_accepted = all(FAULTY not in entry.get("templates", {}).values() for entry in grant.entries)
     return is_asked and is_accepted and grant.connector.is_sound and is_up(life)
 
