@@ -17,7 +17,6 @@ from cluster.invariants_at_all_times import find_misplaced, find_presented_again
 from cluster.leaks import Exhibit, search
 from cluster.stage import API, CLIENT_SECRET, condition, status
 from cluster.witness import exhibit_object
-from parts.audit import Call
 from parts.waiting import wait_for
 
 KINDS_OF_STEPS = (everyday_people, everyday_mishaps)
@@ -81,17 +80,19 @@ class Diary:
             # That a client Secret has gone may be noticed at any moment; what lives briefly is refreshed.
             is_idle = grant.connector.lifetime == LONG or not any(fate.holds_tokens for fate in grant.fates)
             if grant.spec is not None and is_idle and (grant.connector.is_sound or not grant.connector.exists):
-                written = self._written(grant, calls)
-                assert written == [], f"nothing about {grant.path} has changed, and this was written: {written}"
+                about = {(grant.namespace, resource, grant.name) for resource in ("usergrants", "usergrants/status")}
+                about |= {(grant.namespace, "secrets", entry["name"]) for entry in grant.entries}
+                about.add((self.life.installation.namespace, "secrets", f"grant-{grant.uid}"))
+                self._see_nothing_written(about, calls)
+        sound = {(c.namespace, "oauthconnectors/status", c.name) for c in self.life.connectors if c.is_sound}
+        self._see_nothing_written(sound, calls)
 
-    def _written(self, grant: Grant, since: int) -> list[Call]:
-        """What the controller wrote about a grant."""
+    def _see_nothing_written(self, about: set[tuple[str, str, str]], since: int) -> None:
+        """The controller has left these alone: objects by namespace, resource and name."""
         account = f"{self.life.installation.namespace}/grantkeeper-controller"
-        about = {(grant.namespace, "usergrants", grant.name), (grant.namespace, "usergrants/status", grant.name)}
-        about |= {(grant.namespace, "secrets", entry["name"]) for entry in grant.entries}
-        about.add((self.life.installation.namespace, "secrets", f"grant-{grant.uid}"))
-        calls = self.life.control_plane.calls(since)
-        return [c for c in calls if c.is_write and c.account == account and (c.namespace, c.resource, c.name) in about]
+        calls = [call for call in self.life.control_plane.calls(since) if call.is_write and call.account == account]
+        written = [call for call in calls if (call.namespace, call.resource, call.name) in about]
+        assert written == [], f"nothing has changed, and this was written: {written}"
 
     def _wait_for_the_canary(self) -> None:
         """A grant of now is judged after everything that came before it has been."""
@@ -107,13 +108,14 @@ class Diary:
     def _look_back(self) -> None:
         """What was written since the last settling; what was issued since then cannot have leaked before."""
         self.life.witness.catch_up()
-        versions, self.seen = self.life.witness.seen[self.seen :], len(self.life.witness.seen)
-        issued = self._issued()
+        versions = self.life.witness.seen[self.seen :]
+        self.seen += len(versions)
+        exhibits, issued = self._exhibits(versions), self._issued()  # in this order: a secret is known before it can be looked for
         wrong = [
             *find_misplaced(self.life, issued),
             *find_told_wrongly(versions),
             *find_presented_again(self.life),
-            *(f"leaked: {leak}" for leak in search(self._exhibits(versions), issued | {CLIENT_SECRET: "client secret"})),
+            *(f"leaked: {leak}" for leak in search(exhibits, issued | {CLIENT_SECRET: "client secret"})),
         ]
         assert wrong == [], "\n".join(wrong)
 
