@@ -94,8 +94,8 @@ class Connectors:
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
-            self.changed(name)
+        if (standing.is_ready, standing.endpoints, standing.generation) != (before.is_ready, before.endpoints, before.generation):
+            self.changed(name)  # an edit alone may change what grants may ask for, and when they are refreshed
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
