@@ -123,6 +123,12 @@ def _told_truly(case: Case) -> Iterator[str]:
     for key, value in expected.items():
         if told.get(key) != value:
             yield f"status.{key} is {told.get(key)}, and sealed is {value}"
+    if case.reason("Ready") == "Ready" and "failedRefreshes" not in told:
+        connector = case.scene.connectors[case.grant.namespace, case.grant.connector.name]
+        latest = (tokens.expires_at - tokens.obtained_at) * connector["spec"]["refresh"]["lifetimePercent"] / 100
+        due = datetime.fromisoformat(told["nextRefreshTime"]) - tokens.obtained_at
+        if not latest * 0.95 - timedelta(seconds=1) <= due <= latest:
+            yield f"the next refresh is due {due} after the last, and should be up to 5 % before {latest}"
     lives = now < tokens.expires_at
     state = "Active" if lives else "Inactive" if case.reason("Authorized") == Fate.DEAD else "Expired"
     if told.get("tokenState") != state:
@@ -202,6 +208,8 @@ def _connectors(life: Life, scene: Scene) -> Iterator[str]:
             yield f"connector {connector.name} of {connector.namespace}: that it is there is {body is not None}"
         elif body is not None and condition(body, "Ready")["reason"] not in _connector_reasons(connector):
             yield f"connector {connector.name} of {connector.namespace} says {condition(body, 'Ready')['reason']}"
+        elif body is not None and status(body).get("observedGeneration") != body["metadata"]["generation"]:
+            yield f"an edit of connector {connector.name} of {connector.namespace} is not observed"
 
 
 def _connector_reasons(connector: Connector) -> set[str]:
