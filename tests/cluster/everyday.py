@@ -72,6 +72,12 @@ class Connector:
         return f"{API}/namespaces/{self.namespace}/oauthconnectors/{self.name}"
 
     @property
+    def clients(self) -> tuple[str, str]:
+        """The clients that it may be."""
+        first = f"{self.name}-of-{self.namespace}"
+        return first, f"{first}-2"
+
+    @property
     def is_sound(self) -> bool:
         """Whether grants can be asked for and refreshed by it while its server is up."""
         return self.exists and self.secret is ClientSecret.RIGHT
@@ -179,6 +185,13 @@ class Life:
         grant.spec = {key: value for key, value in {**grant.spec, **fields}.items() if value is not None}
         self.edits.append(datetime.now(UTC))
         assert self.patch(grant.path, {"spec": fields}), f"{grant.path} is gone"
+
+    def register(self, connector: Connector, lifetime: int) -> None:
+        """Make a connector's clients known to the authorization server, or change how long their tokens live."""
+        connector.lifetime = lifetime
+        redirect = f"{self.installation.external_url}/callback/{connector.namespace}/{connector.name}"
+        for client in connector.clients:
+            self.auth_server.register(client, CLIENT_SECRET, redirect_uris=[redirect], lifetime=lifetime)
 
     def put_client_secret(self, connector: Connector, state: ClientSecret) -> None:
         """Bring a connector's client Secret into this state."""

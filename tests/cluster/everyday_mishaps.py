@@ -7,7 +7,7 @@ from random import Random
 
 from cluster.everyday import ClientSecret, Connector, Grant, Life, Object
 from cluster.everyday_steps import PATIENCE, connectors, is_up, standing, step, whole
-from cluster.stage import API, CLIENT_SECRET
+from cluster.stage import API
 from parts.waiting import wait_for
 
 # Delivered Secrets are meddled with
@@ -65,10 +65,8 @@ def retreat(life: Life, _whole: None, dice: Random) -> None:
 @step(connectors(lambda connector: not connector.exists), weight=8)
 def apply_connector(life: Life, connector: Connector, dice: Random) -> None:
     """Apply a connector, now and then as another client than before."""
-    clients = [f"{connector.name}-of-{connector.namespace}{suffix}" for suffix in ("", "", "", "-2")]
-    connector.client, connector.exists = dice.choice(clients), True
-    redirect = f"{life.installation.external_url}/callback/{connector.namespace}/{connector.name}"
-    life.auth_server.register(connector.client, CLIENT_SECRET, redirect_uris=[redirect], lifetime=connector.lifetime)
+    first, second = connector.clients
+    connector.client, connector.exists = dice.choice((first, first, first, second)), True
     spec = {
         "issuer": life.auth_server.issuer,
         "caBundle": life.auth_server.ca_bundle,

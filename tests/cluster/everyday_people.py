@@ -16,7 +16,9 @@ from parts.waiting import wait_for
 
 @step(grants(lambda _life, grant: grant.spec is None), weight=12)
 def apply_grant(life: Life, grant: Grant, dice: Random) -> None:
-    """Apply a grant, also one whose namesake was deleted a moment ago."""
+    """Apply a grant, also one whose namesake was deleted a moment ago, and goes with the controller's help."""
+    if life.find(grant.path) is not None:
+        life.raise_up("controller")
     wait_for(lambda: life.find(grant.path) is None, f"{grant.path} to be gone", within=PATIENCE)
     grant.spec = {"connectorRef": {"name": grant.connector.name}, "user": grant.account, "secrets": _draw_entries(grant, dice)}
     body = {"apiVersion": "grantkeeper.dev/v1alpha1", "kind": "UserGrant", "metadata": {"name": grant.name}, "spec": grant.spec}

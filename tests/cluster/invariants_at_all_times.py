@@ -49,7 +49,7 @@ def find_misplaced(life: Life, issued: dict[str, str]) -> Iterator[str]:
     `issued` has the kind of every secret that the server has issued or seen, by its value.
     """
     scene = Scene.look(life)
-    homes = {f"{c.name}-of-{c.namespace}{suffix}": c.namespace for c in life.connectors for suffix in ("", "-2")}
+    homes = {client: connector.namespace for connector in life.connectors for client in connector.clients}
     clients = {entry["access_token"]: entry["client_id"] for entry in life.auth_server.ledger() if entry["access_token"]}
     owners = {body["metadata"]["uid"]: namespace for (namespace, _), body in scene.grants.items()}
     tokens = {value: homes[clients[sha256(value)]] for value, kind in issued.items() if kind == "access_token" and sha256(value) in clients}

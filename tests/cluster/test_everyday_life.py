@@ -18,7 +18,7 @@ import pytest
 from cluster.everyday import LONG, SHORT, ClientSecret, Connector, Grant, Life
 from cluster.everyday_diary import Diary
 from cluster.everyday_steps import STEPS
-from cluster.stage import CLIENT_SECRET, status
+from cluster.stage import status
 from cluster.witness import Witness
 from parts.authserver import AuthServer
 from parts.controlplane import ControlPlane
@@ -56,6 +56,7 @@ def diary(tmp_path: Path) -> Iterator[Diary]:
         seed = int(os.environ.get("EVERYDAY_SEED") or SystemRandom().randrange(10**6))
         diary = Diary(Life(control_plane, auth_server, installation, witness, api, connectors, grants), issued, seed, tmp_path / "steps")
         for connector in connectors:
+            diary.life.register(connector, connector.lifetime)
             diary.life.put_client_secret(connector, ClientSecret.RIGHT)
             diary.take("apply_connector", connector, 0)
         yield diary
@@ -109,18 +110,15 @@ def _check_that_a_restart_writes_nothing(diary: Diary) -> None:
         for connector in STEPS[name].subjects(life):
             diary.take(name, connector, 0)
     diary.settle()
+    refreshed = [grant for grant in life.grants if grant.is_refreshed]
     for connector in life.connectors:
-        redirect = f"{life.installation.external_url}/callback/{connector.namespace}/{connector.name}"
-        life.auth_server.register(connector.client, CLIENT_SECRET, redirect_uris=[redirect], lifetime=LONG)
+        life.register(connector, LONG)
 
     def is_at_rest(grant: Grant) -> bool:
         expires = status(life.find(grant.path) or {}).get("expirationTime")
         return expires is not None and (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds() > LONG / 2
 
-    refreshed = [grant for grant in life.grants if grant.is_refreshed]
     wait_for(lambda: all(map(is_at_rest, refreshed)), "tokens that live long", within=60)
-    for connector in life.connectors:
-        connector.lifetime = LONG
     diary.settle()
     life.installation.controller.stop()
     calls = len(life.control_plane.calls())
