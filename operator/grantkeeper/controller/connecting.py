@@ -126,11 +126,6 @@ class Connectors:
             await self.client(name)
         return self._remembered.get(name)
 
-    def spec(self, name: Name) -> OAuthConnectorSpec | None:
-        """What identifies the client, as it is or was last known: enough to open what belongs to it, though not to reach its server."""
-        connector, remembered = self.registry.connectors.get(name), self._remembered.get(name)
-        return connector.spec if connector is not None else remembered.spec if remembered is not None else None
-
     def note_problem(self, name: Name, problem: Problem | None) -> None:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
         before = self.standing(name)

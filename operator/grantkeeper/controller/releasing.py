@@ -61,7 +61,10 @@ class Releaser:
             sealed = None
             log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
-        tokens = self._open(sealed, self.connectors.spec(name))
+        tokens = self._open(sealed, remembered.spec) if remembered is not None else None
+        if tokens is None and (connector := self.registry.connectors.get(name)) is not None:
+            # What opens is not kept for want of a server to revoke it at; and it is shown to no server but its own.
+            tokens, remembered = self._open(sealed, connector.spec), None
         ending = await self._revoke(grant, sealed, tokens, remembered)
         await self._withdraw(grant, sealed)
         if sealed is not None and (sealed.tokenset is None or tokens is not None):
@@ -102,8 +105,8 @@ class Releaser:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
         return Ending(sentence, revoked)
 
-    def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec | None) -> TokenSet | None:
-        if sealed is None or spec is None:
+    def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec) -> TokenSet | None:
+        if sealed is None:
             return None
         try:
             opened = self.seals.open_tokens(sealed, spec)
