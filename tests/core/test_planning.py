@@ -82,6 +82,12 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             "ConnectorNotReady",
             id="expired, and no way to the server",
         ),
+        pytest.param(
+            facts(holding=EXPIRED, connector=replace(AWAY, endpoints_known=False, is_judged=False)),
+            (),
+            "Expired",
+            id="expired, and nobody has looked at the connector yet: it is not blamed",
+        ),
         pytest.param(facts(holding=replace(EXPIRED, refresh_hash=None)), (Act.ASK,), "NotRefreshable", id="expired for good: ask"),
         pytest.param(facts(holding=replace(HELD, refresh_hash=None, due_at=NOW)), (), "Ready", id="not refreshable and alive: use it"),
         pytest.param(facts(holding=replace(HELD, expires_at=None, due_at=None)), (), "Ready", id="a token that never expires"),

@@ -9,6 +9,7 @@ import pytest
 from fakes.provider import ISSUER, METADATA
 from fakes.provider import answer as answering
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS
+from grantkeeper.controller.registry import Name
 from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import ProviderUnsent
 from stories.scene import CONNECTOR_BODY, NAMESPACE, Scene
@@ -119,6 +120,19 @@ async def test_grants_are_woken_when_a_connector_turns_and_not_at_every_failure(
     for _ in range(2):
         await scene.pass_time(timedelta(seconds=45))
     assert turns == [False, True]
+
+
+async def test_grants_are_woken_when_a_connector_is_edited_and_not_when_it_is_looked_at_again() -> None:
+    scene = await Scene.open_consented()
+    woken: list[Name] = []
+    scene.controller.connectors.changed = woken.append
+    await scene.pass_time(timedelta(minutes=11))
+    assert woken == []
+    before = (await scene.status())["nextRefreshTime"]
+    await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"refresh": {"lifetimePercent": 50}}})
+    await scene.settle()
+    assert woken == [(NAMESPACE, "calendar")]
+    assert (await scene.status())["nextRefreshTime"] < before
 
 
 async def test_a_client_that_is_rejected_is_said_until_its_spec_changes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,8 @@ from grantkeeper.controller.agenda import Subject
 from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.errors import Conflict, Unreachable
-from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
+from grantkeeper.resources import OAuthConnectorSpec
+from stories.scene import CONNECTOR_BODY, GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 SOON = timedelta(seconds=5)
 
@@ -84,6 +86,37 @@ async def test_after_a_restart_a_grant_is_revoked_though_its_connector_goes_firs
     await scene.settle()
     await let_go(scene)
     await see_nothing_left(scene)
+
+
+async def test_a_grant_that_is_looked_at_before_its_connector_after_a_restart_is_revoked(scene: Scene) -> None:
+    uid = scene.uid
+    await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
+    await scene.restart()
+    await scene.controller.keep((GRANT, uid))
+    await see_nothing_left(scene)
+
+
+async def test_tokens_that_open_are_not_kept_though_their_server_is_unknown_since_a_restart(scene: Scene) -> None:
+    scene.provider.metadata = {}
+    await scene.restart()
+    await let_go(scene)
+    assert [body["metadata"]["name"] for body in await scene.cluster.list(SECRETS)] == ["grantkeeper-keyring"]
+    assert any("could not be revoked" in event["message"] for event in await scene.cluster.list(EVENTS))
+
+
+async def test_tokens_of_one_server_are_not_revoked_at_the_one_that_was_known_before(scene: Scene) -> None:
+    """The connector that bears the name now has never been ready since its predecessor was known, and the tokens are its own."""
+    await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+    await scene.settle()
+    other = {**CONNECTOR_BODY["spec"], "issuer": "https://login.example.net", "clientID": "another"}
+    connectors = scene.controller.connectors
+    known = connectors._remembered[NAMESPACE, "calendar"]  # noqa: SLF001  # what was learned of another server
+    connectors._remembered[NAMESPACE, "calendar"] = replace(known, spec=OAuthConnectorSpec.model_validate(other))  # noqa: SLF001
+    scene.provider.metadata = {}
+    await scene.cluster.create(OAUTHCONNECTORS, NAMESPACE, CONNECTOR_BODY)
+    await let_go(scene)
+    assert scene.provider.revoked == []
+    assert [body["metadata"]["name"] for body in await scene.cluster.list(SECRETS)] == ["grantkeeper-keyring"]
 
 
 async def test_tokens_that_do_not_open_any_more_are_kept_and_hold_up_no_deletion(scene: Scene) -> None:

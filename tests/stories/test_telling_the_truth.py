@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from fakes.cluster import Object
-from fakes.provider import TOKENS
+from fakes.provider import TOKENS, answer
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
+from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import GRANT_ANNOTATION, KIND_LABEL
 from grantkeeper.errors import Forbidden
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
@@ -39,6 +40,18 @@ async def test_a_token_that_cannot_be_refreshed_for_hours_is_said_to_have_expire
     await scene.settle()
     assert await scene.reason() == "Ready"
     assert len(scene.provider.sent) == 1
+
+
+async def test_a_restart_writes_nothing_about_a_dead_grant_though_it_is_looked_at_before_its_connector(scene: Scene) -> None:
+    scene.provider.next.append(answer({"error": "invalid_grant"}, status=400))
+    await scene.pass_time(timedelta(hours=2))
+    assert await scene.reason() == "ReauthorizationRequired"
+    uid = scene.uid
+    await scene.restart()
+    before = scene.cluster.version
+    await scene.controller.keep((GRANT, uid))
+    assert scene.cluster.version == before
+    assert (await scene.condition("Fresh"))["reason"] == "Expired"
 
 
 async def test_a_step_that_fails_keeps_no_other_from_being_taken(scene: Scene) -> None:

@@ -95,8 +95,8 @@ class Connectors:
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
-            self.changed(name)
+        if (standing.is_ready, standing.endpoints, standing.generation) != (before.is_ready, before.endpoints, before.generation):
+            self.changed(name)  # an edit alone may change what grants may ask for, and when they are refreshed
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
@@ -117,8 +117,13 @@ class Connectors:
         return self._remember(name, connector, standing.endpoints, standing)
 
     async def recall(self, name: Name) -> Remembered | None:
-        """The client as it is, or as it was last known when its connector or its secret has gone, or cannot be read."""
+        """The client as it is, or as it was last known when its connector or its secret has gone, or cannot be read.
+
+        One that nobody has looked at yet is looked at now: who asks only once, as a deletion does, must not lose by a restart.
+        """
         with suppress(ConnectorUnready, ClusterError):
+            if name in self.registry.connectors and not self.standing(name).is_judged:
+                await self.keep(name)
             await self.client(name)
         return self._remembered.get(name)
 

@@ -175,6 +175,7 @@ class Gatherer:
             exists=True,
             ready=standing.is_ready,
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
+            is_judged=standing.is_judged,
             lacks=lacks,
         )
 

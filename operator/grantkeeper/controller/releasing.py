@@ -23,7 +23,7 @@ from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ClusterError, Conflict, Unsealable
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import FINALIZER, RevocationPolicy, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnectorSpec, RevocationPolicy, UserGrant
 
 log = structlog.get_logger()
 
@@ -62,7 +62,10 @@ class Releaser:
             sealed = None
             log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
-        tokens = self._open(sealed, remembered)
+        tokens = self._open(sealed, remembered.spec) if remembered is not None else None
+        if tokens is None and (connector := self.registry.connectors.get(name)) is not None:
+            # What opens is not kept for want of a server to revoke it at; and it is shown to no server but its own.
+            tokens, remembered = self._open(sealed, connector.spec), None
         ending = await self._revoke(grant, sealed, tokens, remembered)
         reach("release.revoked")
         await self._withdraw(grant, sealed)
@@ -85,13 +88,17 @@ class Releaser:
         if sealed is None or sealed.tokenset is None:
             return None
         revoked = False
-        if tokens is None or remembered is None:
+        if tokens is None:
             sentence = (
                 f"The tokens were not revoked: they do not open any more. They are kept in Secret {sealed.secret_name} of the "
                 "operator's namespace; revoke the access at the authorization server."
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
             sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."
+        elif remembered is None:
+            sentence = (
+                "The tokens could not be revoked: the connector was not ready. Revoke the access at the authorization server by hand."
+            )
         elif not may_revoke(account_of(tokens), self.siblings.of(grant.connector_name, remembered.spec, but=grant.metadata.uid)):
             sentence = "The tokens were not revoked: another grant may hold the same account, and would lose its consent too."
         elif remembered.client.endpoints.revocation is None:
@@ -102,11 +109,11 @@ class Releaser:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
         return Ending(sentence, revoked)
 
-    def _open(self, sealed: Sealed | None, remembered: Remembered | None) -> TokenSet | None:
-        if sealed is None or remembered is None:
+    def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec) -> TokenSet | None:
+        if sealed is None:
             return None
         try:
-            opened = self.seals.open_tokens(sealed, remembered.spec)
+            opened = self.seals.open_tokens(sealed, spec)
         except Unsealable:
             return None
         return opened.tokens if opened is not None else None

@@ -43,6 +43,8 @@ class ConnectorFacts:
     exists: bool
     ready: bool
     endpoints_known: bool
+    is_judged: bool = True
+    """Somebody has looked at it; not yet, for a moment after a start."""
     lacks: tuple[str, ...] = ()
     """Scopes that the grant names and the connector does not offer."""
 

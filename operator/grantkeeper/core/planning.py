@@ -132,7 +132,7 @@ def fresh(facts: Facts) -> Verdict:
         return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token; the person must consent again.")
     if facts.failure:
         return false("Fresh", "RefreshFailing", expired + failing)
-    if not facts.connector.ready:
+    if facts.connector.is_judged and not facts.connector.ready:
         return false("Fresh", "ConnectorNotReady", f"{expired} The connector is not ready: see its own status.")
     return false("Fresh", "Expired", f"{expired} It is being refreshed.")
 
