@@ -17,7 +17,6 @@ from grantkeeper.controller.committing import commit
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Presenter, Result, Unsent
-from grantkeeper.controller.refreshing import assumed_lifetime, describe
 from grantkeeper.controller.registry import Name
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
@@ -25,11 +24,12 @@ from grantkeeper.controller.sparing import Siblings, account_of
 from grantkeeper.core import requests as asked
 from grantkeeper.core.accounts import is_expected
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.granting import assumed_lifetime
 from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
 from grantkeeper.core.outcomes import Granted, Outcome
-from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending, describe
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.sparing import may_revoke

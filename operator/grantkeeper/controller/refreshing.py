@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -20,11 +20,12 @@ from grantkeeper.controller.presenting import Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import schedule
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.granting import assumed_lifetime
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
-from grantkeeper.core.records import Attempt, Claim, Meta, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
@@ -209,14 +210,3 @@ def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bo
     if sealed.claim is not None and sealed.claim.presentations >= MAX_PRESENTATIONS:
         return False
     return sealed.claim == planned.claim
-
-
-def assumed_lifetime(connector: OAuthConnector) -> timedelta | None:
-    """The lifetime of tokens whose answer carries no `expires_in`, where the connector states one."""
-    seconds = connector.spec.refresh.assumed_lifetime_seconds
-    return None if seconds is None else timedelta(seconds=seconds)
-
-
-def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
-    """The hints beside a sealed set."""
-    return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from grantkeeper.core.outcomes import Granted, Lost
 from grantkeeper.core.tokens import TokenSet
+from grantkeeper.resources import OAuthConnector
 
 _TOKEN = re.compile(r"[\x20-\x7e]+")
 """1*VSCHAR, RFC 6749 appendix A.12 and A.17: nothing that could end a header line."""
@@ -78,6 +79,12 @@ def read_lifetime(stated: object) -> timedelta | None:
         return None
     seconds = int(min(stated, _LONGEST.total_seconds())) if stated >= 1 else 0
     return timedelta(seconds=seconds) if seconds else None
+
+
+def assumed_lifetime(connector: OAuthConnector) -> timedelta | None:
+    """The lifetime of tokens whose answer carries no `expires_in`, where the connector states one."""
+    seconds = connector.spec.refresh.assumed_lifetime_seconds
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _continue(previous: TokenSet, fresh: TokenSet) -> TokenSet:

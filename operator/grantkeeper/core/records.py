@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 from grantkeeper.core.times import from_text, to_text
+from grantkeeper.core.tokens import TokenSet
 
 SEALED_TYPE = "grantkeeper.dev/sealed"
 RECOVERED_TYPE = "grantkeeper.dev/recovered"
@@ -99,6 +100,11 @@ class Meta(_Record):
     obtained_at: Time
     expires_at: Time | None = None
     kid: str
+
+
+def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
+    """The hints beside a sealed set."""
+    return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)
 
 
 class Sealed(_Record):
