@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import SecretStr
@@ -181,7 +181,8 @@ class Exchanger:
         assert claim is not None  # noqa: S101  # it is what was just presented under
         generation = claim.generation
         text = self.seals.seal_tokens(tokens, question.grant, question.connector.spec, generation=generation, key=key)
-        granted = self._seal(question, asked.close(question.request, RequestState.GRANTED))
+        others = replace(question, requests=asked.end_links(question.requests, question.request))
+        granted = self._seal(others, asked.close(question.request, RequestState.GRANTED))
         outcome = Attempt(
             hash=claim.hash, reason="Consented", time=self.presenter.clock(), spec_generation=question.grant.metadata.generation
         )
