@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.oauth import authorization_url
-from grantkeeper.core.requests import hash_id
+from grantkeeper.core.requests import SUPERSEDED, hash_id, read_wish
 from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
@@ -29,6 +29,11 @@ def find_request(grant: UserGrant | None, link: Link) -> ConsentRequestStatus | 
     return next((request for request in grant.status.consent_requests if request.hash == digest), None)
 
 
+def is_wished_for(grant: UserGrant | None, link: Link) -> bool:
+    """Whether a link is one that somebody has just asked for, so that its request may be about to open."""
+    return grant is not None and not grant.metadata.is_deleting and read_wish(grant.metadata.annotations) == hash_id(link.id)
+
+
 def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
     """Whether an answer to this request can still be of use."""
     return request.state is RequestState.OPEN and now < request.expiration_time
@@ -40,7 +45,7 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
     known = server or Server(grant.spec.connector_ref.name, "")
     match request.state:
         case RequestState.EXPIRED:
-            return Notice.EXPIRED
+            return Notice.SUPERSEDED if request.reason == SUPERSEDED else Notice.EXPIRED
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
@@ -50,7 +55,7 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, connector)
             return Connected(_describe_asker(grant), known, account, scopes)
         case RequestState.REFUSED:
-            return Refused(_describe_asker(grant), known, request.reason or "Unknown")
+            return Refused(_describe_asker(grant), known, request.reason or "Unknown", stays=_is_connected(grant))
         case _:
             return _wait(request, known, max(look, 1))
 
@@ -99,7 +104,7 @@ def _ask(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnec
     return Question(
         asker=_describe_asker(grant),
         server=server,
-        scopes=_describe_scopes(request.scopes, connector),
+        scopes=_describe_scopes(request.scopes, connector, held=grant.status.granted_scopes if _is_connected(grant) else ()),
         secrets=tuple(secret.name for secret in grant.spec.secrets),
         revokes=grant.spec.revocation_policy is RevocationPolicy.REVOKE,
         expires_at=request.expiration_time,
@@ -122,9 +127,14 @@ def _describe_asker(grant: UserGrant) -> Asker:
     return Asker(grant.metadata.namespace, grant.metadata.name, grant.spec.user, grant.spec.purpose)
 
 
-def _describe_scopes(scopes: tuple[str, ...], connector: OAuthConnector | None) -> tuple[Scope, ...]:
-    words = connector.spec.consent.scope_descriptions if connector else {}
-    return tuple(Scope(name, words.get(name)) for name in scopes)
+def _is_connected(grant: UserGrant) -> bool:
+    return grant.status.token_state == "Active"  # noqa: S105  # a state, not a token
+
+
+def _describe_scopes(scopes: tuple[str, ...], connector: OAuthConnector, *, held: tuple[str, ...]) -> tuple[Scope, ...]:
+    """What is asked for; beside scopes that are held already, which of them are new."""
+    words = connector.spec.consent.scope_descriptions
+    return tuple(Scope(name, words.get(name), is_new=bool(held) and name not in held) for name in scopes)
 
 
 def _compare_scopes(asked: tuple[str, ...], granted: tuple[str, ...], connector: OAuthConnector | None) -> tuple[Scope, ...]:
