@@ -33,8 +33,9 @@ from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending,
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.sparing import may_revoke
+from grantkeeper.core.succeeding import succeed
 from grantkeeper.core.tokens import TokenSet, fingerprint
-from grantkeeper.errors import Conflict
+from grantkeeper.errors import Conflict, Unsealable
 from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
 
 log = structlog.get_logger()
@@ -159,11 +160,20 @@ class Exchanger:
             await self._give_back(tokens, question)
             await self._fail(question, claimed, "AccountMismatch")
             return
+        tokens = succeed(self._hold(question), tokens, question.sealed)
         if await self._store(tokens, question, claimed, key) is None:
             line.warning("the claim was taken; what came is revoked")
             await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
             return
         line.info("consented", scopes=len(tokens.scopes))
+
+    def _hold(self, question: Question) -> TokenSet | None:
+        """The set that is about to be replaced; None where there is none, or it does not open here."""
+        try:
+            opened = self.seals.open_tokens(question.sealed, question.connector.spec)
+        except Unsealable:
+            return None
+        return opened.tokens if opened is not None else None
 
     async def _give_back(self, tokens: TokenSet, question: Question) -> None:
         """Revoke what somebody else consented to, unless that could end a consent of theirs that a grant holds."""
