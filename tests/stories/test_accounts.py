@@ -195,3 +195,18 @@ async def test_a_new_consent_without_a_refresh_token_goes_on_with_the_old_one(ac
     scene.provider.answer = TOKENS
     await scene.pass_time(timedelta(minutes=50))
     assert bool([form for form in scene.provider.sent if "refresh_token=a-refresh-token" in form]) is is_kept
+
+
+async def test_an_id_token_that_does_not_hold_costs_nothing_of_what_is_held() -> None:
+    scene, request_id = await Scene.open(openid()), "A" * 43
+    await consent(scene)
+    held = (await scene.delivered())["data"]
+    await scene.ask_for_link(request_id)
+    await scene.settle()
+    said = {"iss": ISSUER, "sub": "alice", "aud": "planner", "exp": 0, "iat": 0, "nonce": "of-another-request"}
+    scene.provider.answer = {**TOKENS, "refresh_token": "of the new consent", "id_token": FIRST.sign(said).get_secret_value()}
+    await scene.bring(request_id, code="anew")
+    await scene.settle()
+    assert (await scene.request_states())[-1] == "Refused"
+    assert (await scene.reason(), (await scene.delivered())["data"]) == ("Ready", held)
+    assert asked(scene, "revoke") == 0, "many servers end the whole consent with any of its tokens"

@@ -184,3 +184,12 @@ async def test_nothing_that_was_asked_for_is_opened_while_the_grant_is_on_its_wa
     await scene.settle()
     assert await scene.reason() == "ConnectorNotFound"
     assert "consentRequests" not in await scene.status()
+
+
+async def test_the_hash_of_a_request_that_is_there_opens_no_second_one() -> None:
+    scene = await Scene.open()
+    shown = await scene.asked()
+    await scene.ask_for_link(shown)
+    await scene.settle()
+    assert await scene.request_states() == ["Open"]
+    assert await scene.asked() == shown

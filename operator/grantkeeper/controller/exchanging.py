@@ -150,8 +150,8 @@ class Exchanger:
                 expected=expected,
             )
         except IDTokenError as error:
-            line.warning("whose tokens these are cannot be told; they are revoked", error=error.reason)
-            await self.revoker.revoke(result.tokens, question.client, question.ca_bundle, connector=question.name)
+            line.warning("whose tokens these are cannot be told; they are thrown away", error=error.reason)
+            await self._give_back(result.tokens, question)
             await self._fail(question, claimed, "ExchangeFailed")
             return
         tokens = result.tokens.model_copy(update={"id_claims": claims})
@@ -160,10 +160,9 @@ class Exchanger:
             await self._give_back(tokens, question)
             await self._fail(question, claimed, "AccountMismatch")
             return
-        tokens = succeed(self._hold(question), tokens, question.sealed)
-        if await self._store(tokens, question, claimed, key) is None:
-            line.warning("the claim was taken; what came is revoked")
-            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
+        if await self._store(succeed(self._hold(question), tokens, question.sealed), question, claimed, key) is None:
+            line.warning("the claim was taken; what came is thrown away")
+            await self._give_back(tokens, question)
             return
         line.info("consented", scopes=len(tokens.scopes))
 
@@ -176,7 +175,7 @@ class Exchanger:
         return opened.tokens if opened is not None else None
 
     async def _give_back(self, tokens: TokenSet, question: Question) -> None:
-        """Revoke what somebody else consented to, unless that could end a consent of theirs that a grant holds."""
+        """Revoke what came and is not kept, unless that could end a consent that a grant holds, this one included."""
         if may_revoke(account_of(tokens), self.siblings.of(question.name, question.connector.spec)):
             await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
         else:
