@@ -69,6 +69,13 @@ class Format(StrEnum):
     ENV = "Env"
 
 
+class ConsentLink(StrEnum):
+    """How a consent link reaches the person."""
+
+    ON_REQUEST = "OnRequest"
+    STATUS = "Status"
+
+
 class RequestState(StrEnum):
     """Where a consent request stands."""
 
@@ -98,7 +105,7 @@ class SecretKeyRef(Wire):
 class ConsentSpec(Wire):
     """What people meet when they are asked."""
 
-    link: str
+    link: ConsentLink = ConsentLink.ON_REQUEST
     display_name: str | None = None
     scope_descriptions: dict[str, str] = Field(default_factory=dict)
 
@@ -139,7 +146,7 @@ class OAuthConnectorSpec(Wire):
     token_parameters: dict[str, str] = Field(default_factory=dict)
     scope_separator: ScopeSeparator | None = None
     ca_bundle: str | None = None
-    consent: ConsentSpec
+    consent: ConsentSpec = ConsentSpec()
     refresh: RefreshSpec = RefreshSpec()
 
 
@@ -236,6 +243,7 @@ class UserGrantStatus(Wire):
     account: Account | None = None
     requested_scopes: tuple[str, ...] = ()
     granted_scopes: tuple[str, ...] = ()
+    missing_scopes: tuple[str, ...] = ()
     token_generation: int | None = None
     refresh_token_expiration_time: datetime | None = None
     expiration_time: datetime | None = None

@@ -48,7 +48,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """A client of the API for each account: `controller`, `consent`, `nobody` without rights, and the administrator, `admin`."""
+    """A client of the API for each account.
+
+    `controller` and `consent`; the administrator, `admin`; of the tenant, `nobody` without rights, `editor` who may change grants,
+    and `asker` and `asker-for-alice` who may besides ask for links, of all grants or of that one.
+    """
 
     clients: Mapping[str, httpx.Client]
 
@@ -65,7 +69,8 @@ class Accounts:
     def _changed(self, call: Call) -> Object:
         body = self.clients["admin"].get(call.path).json()
         metadata = {key: value for key, value in call.changes.items() if key != "type"}
-        return {**body, "type": call.changes.get("type", body["type"]), "metadata": {**body["metadata"], **metadata}}
+        kind = {"type": call.changes["type"]} if "type" in call.changes else {}
+        return {**body, **kind, "metadata": {**body["metadata"], **metadata}}
 
 
 def secret(name: str, /, kind: str = "Opaque", data: Mapping[str, str] | None = None, **metadata: Any) -> Object:
@@ -105,6 +110,11 @@ def patch(path: str, body: Object | None = None) -> Call:
     return Call("PATCH", path, body or {"metadata": {"annotations": {"touched": "yes"}}})
 
 
+def ask(value: str | None) -> Object:
+    """What sets the annotation that asks for a link; None takes it away."""
+    return {"metadata": {"annotations": {"grantkeeper.dev/connect": value}}}
+
+
 def delete(path: str) -> Call:
     """Delete any object, or all of them."""
     return Call("DELETE", path)
@@ -125,10 +135,12 @@ def prepare(control_plane: ControlPlane) -> Iterator[Accounts]:
     _set_the_stage(control_plane)
     tokens = {component: control_plane.token_of(HOME, f"{RELEASE}-{component}") for component in ("controller", "consent")}
     tokens["nobody"] = control_plane.token_of(TENANT, "default")
+    tokens |= {account: control_plane.token_of(TENANT, account) for account in ("editor", "asker", "asker-for-alice")}
     clients = {account: control_plane.client(token) for account, token in tokens.items()} | {"admin": control_plane.client()}
     accounts = Accounts(clients)
     wait_until(lambda: accounts.call("consent", create(HOME, answer(labels={}))).status_code == httpx.codes.FORBIDDEN)
     wait_until(lambda: accounts.call("controller", create(HOME, secret("new"))).status_code == httpx.codes.FORBIDDEN)
+    wait_until(lambda: accounts.call("editor", patch(GRANT, ask(HASH))).status_code == httpx.codes.FORBIDDEN)
     yield accounts
     for client in clients.values():
         client.close()
@@ -144,7 +156,9 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def _set_the_stage(control_plane: ControlPlane) -> None:
-    _apply(control_plane, TENANT, _of_ours("UserGrant", "alice", {"connectorRef": {"name": "git"}, "user": "alice@example.com"}))
+    alice = _of_ours("UserGrant", "alice", {"connectorRef": {"name": "git"}, "user": "alice@example.com"})
+    linked = {**alice, "metadata": {"name": "linked", **ask(HASH)["metadata"]}}
+    _apply(control_plane, TENANT, alice, linked, *_ACCOUNTS_OF_THE_TENANT)
     # An owner that does not exist would have the garbage collector take the Secrets away.
     owners = [{**OWNER, "uid": control_plane.kubectl("get", "usergrant", "alice", "-n", TENANT, "-o", "jsonpath={.metadata.uid}")}]
     _apply(
@@ -181,6 +195,35 @@ _EVERY_RIGHT = {
     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
     "subjects": [{"kind": "ServiceAccount", "name": f"{RELEASE}-consent", "namespace": HOME}],
 }
+_CHANGES_GRANTS = {
+    "apiGroups": ["grantkeeper.dev"],
+    "resources": ["usergrants"],
+    "verbs": ["get", "list", "create", "update", "patch"],
+}
+_ASKS_FOR_LINKS = {"apiGroups": ["grantkeeper.dev"], "resources": ["usergrants/consent"], "verbs": ["create"]}
+
+
+def _account(name: str, *rules: Object) -> tuple[Object, ...]:
+    """A ServiceAccount of the tenant, with these rights there."""
+    rbac = "rbac.authorization.k8s.io"
+    return (
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": name}, "rules": list(rules)},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": TENANT}],
+        },
+    )
+
+
+_ACCOUNTS_OF_THE_TENANT = (
+    *_account("editor", _CHANGES_GRANTS),
+    *_account("asker", _CHANGES_GRANTS, _ASKS_FOR_LINKS),
+    *_account("asker-for-alice", _CHANGES_GRANTS, {**_ASKS_FOR_LINKS, "resourceNames": ["alice"]}),
+)
 
 
 def _of_ours(kind: str, name: str, spec: Object) -> Object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,6 +93,18 @@ class Stage:
                 }
             ]
         )
+
+    def patch_grant(self, name: str = "alice", /, **change: Any) -> None:
+        """Change a grant by a merge patch, as the administrator."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        with self.control_plane.client() as client:
+            client.patch(self.grant_path(name), json=change, headers=headers).raise_for_status()
+
+    def ask_for_link(self, name: str = "alice") -> str:
+        """Set the annotation that asks for a link, as the administrator; the link, which nobody else has."""
+        request_id = secrets.token_urlsafe(32)
+        self.patch_grant(name, metadata={"annotations": {"grantkeeper.dev/connect": sha256(request_id)}})
+        return f"{self.installation.external_url}/consent/{self.namespace}/{name}/{request_id}"
 
     def consent(self, name: str = "alice", *, account: str | None = None, deny: bool = False) -> Page:
         """Somebody opens the grant's link and answers; the page they see last."""

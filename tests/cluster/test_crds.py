@@ -17,7 +17,7 @@ import yaml
 from contracts.schemas import CRDS, VECTORS, load_crds
 from parts.controlplane import ControlPlane
 
-PLURALS = {"OAuthConnector": "oauthconnectors", "UserGrant": "usergrants"}
+PLURALS = {"OAuthConnector": "oauthconnectors", "UserGrant": "usergrants", "Role": "roles"}
 
 CONNECTOR = yaml.safe_load((VECTORS / "valid" / "connector-minimal.yaml").read_text())
 GRANT = yaml.safe_load((VECTORS / "valid" / "grant-minimal.yaml").read_text())
@@ -114,6 +114,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
             {
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
                 "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
+                "consent": {"link": "OnRequest"},
             },
             id="a connector",
         ),

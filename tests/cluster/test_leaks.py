@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -33,6 +33,14 @@ class Run:
     stage: Stage
     witness: Witness
     album: Album
+    own_links: list[str] = field(default_factory=list)
+    """Links whose ids somebody made who asked for them."""
+
+    def consent_anew(self, name: str) -> None:
+        """Somebody asks for a link and uses it."""
+        self.own_links.append(self.stage.ask_for_link(name))
+        with Person(name, trusting=[self.stage.auth_server.ca]) as person:
+            self.album.follow(person).consent(self.own_links[-1])
 
     def consent(self, name: str, *, deny: bool = False) -> Page:
         """Let somebody consent, while their pages are looked at."""
@@ -56,9 +64,9 @@ class Run:
         )
 
     def request_ids(self) -> set[str]:
-        """The id in every link that was ever shown."""
+        """The id in every link that was ever shown or asked for."""
         links = [status(body).get("consentURL") for body in self.witness.seen if body["kind"] == "UserGrant"]
-        return {urlsplit(link).path.rpartition("/")[2] for link in links if link}
+        return {urlsplit(link).path.rpartition("/")[2] for link in (*links, *self.own_links) if link}
 
     def exhibits(self) -> list[Exhibit]:
         """Everything that was ever written: objects, pages, logs, and what the processes were started with."""
@@ -115,6 +123,7 @@ def _play(run: Run) -> None:
         stage.add_grant(grant, connector=connector, revocationPolicy="Revoke")
     _consent_after_a_denial_and_a_failure(run)
     run.consent("bob")
+    run.consent_anew("alice")
     stage.wait_ready("bob")
     stage.installation.controller.kill()
     stage.installation.controller.start()

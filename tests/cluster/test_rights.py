@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -28,22 +26,14 @@ from cluster.accounts import (
     delivered,
     get,
     patch,
-    prepare,
     secret,
     update,
 )
 from contracts.rights import AT_HOME, EVERYWHERE, Rights, collect, together
-from parts.controlplane import ControlPlane
 
 EVENT = {"metadata": {"name": "e", "namespace": TENANT}, "involvedObject": {"namespace": TENANT}}
 LEASE = {"metadata": {"name": "leader"}}
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases"
-
-
-@pytest.fixture(scope="module")
-def accounts(control_plane: ControlPlane) -> Iterator[Accounts]:
-    with prepare(control_plane) as prepared:
-        yield prepared
 
 
 @pytest.mark.parametrize(

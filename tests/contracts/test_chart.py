@@ -30,8 +30,8 @@ def test_default_values_install_these_objects_and_no_others() -> None:
         "RoleBinding": 2,
         "Service": 1,
         "ServiceAccount": 2,
-        "ValidatingAdmissionPolicy": 2,
-        "ValidatingAdmissionPolicyBinding": 2,
+        "ValidatingAdmissionPolicy": 3,
+        "ValidatingAdmissionPolicyBinding": 3,
     }
 
 
@@ -61,7 +61,7 @@ def test_packaged_chart_holds_the_crds_byte_for_byte(tmp_path: Path) -> None:
 
 def test_another_release_bears_its_own_name() -> None:
     names = {m["metadata"]["name"] for m in render(release="main") if m["kind"] != "CustomResourceDefinition"}
-    assert names == {"main-grantkeeper-controller", "main-grantkeeper-consent"}
+    assert names == {"main-grantkeeper-controller", "main-grantkeeper-consent", "main-grantkeeper-connect"}
 
 
 # What the processes are told

@@ -39,13 +39,15 @@ def test_every_role_belongs_to_one_account_of_the_release() -> None:
     assert {len(binding["subjects"]) for binding in bindings} == {1}
 
 
-def test_policies_judge_exactly_the_accounts_of_the_release() -> None:
+def test_policies_judge_exactly_the_accounts_of_the_release_and_one_judges_everybody() -> None:
     manifests = render(release="main-grantkeeper", namespace="keeping")
     policies = of_kind("ValidatingAdmissionPolicy", manifests)
     accounts = of_kind("ServiceAccount", manifests)
+    everybodys = policies.pop("main-grantkeeper-connect")
+    assert "username" not in everybodys["spec"]["matchConditions"][0]["expression"]
     judged = {policy["spec"]["matchConditions"][0]["expression"] for policy in policies.values()}
     assert judged == {f"request.userInfo.username == 'system:serviceaccount:keeping:{name}'" for name in accounts}
-    assert {policy["spec"]["failurePolicy"] for policy in policies.values()} == {"Fail"}
+    assert {policy["spec"]["failurePolicy"] for policy in (everybodys, *policies.values())} == {"Fail"}
 
 
 def test_each_policy_is_in_force_everywhere() -> None:

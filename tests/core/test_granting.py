@@ -204,6 +204,13 @@ def test_what_a_refresh_leaves_out_stays(body: dict[str, object]) -> None:
     assert (tokens.scope, tokens.token_type, tokens.id_claims) == ("read write", "bearer", HELD.id_claims)
 
 
+def test_a_set_remembers_what_was_asked_for_at_the_consent_through_every_refresh() -> None:
+    first = grant({**GOOD, "scope": "read"}, asked=("read", "write")).tokens
+    assert (first.asked, first.scopes) == (("read", "write"), ("read",))
+    assert grant({**GOOD, "scope": "write"}, previous=first, asked=first.scopes).tokens.asked == ("read", "write")
+    assert grant(GOOD, previous=HELD).tokens.asked is None
+
+
 @pytest.mark.parametrize(
     ("stated", "kept"),
     [("a.b.c", SecretStr("a.b.c")), ("", None), (None, None), (7, None), ("a\nb", None)],

@@ -14,7 +14,9 @@ from grantkeeper.core.planning import Act, Step, plan, token_state
 from grantkeeper.core.tokens import IDClaims
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-READY = ConnectorFacts("calendar", exists=True, ready=True, endpoints_known=True)
+READY = ConnectorFacts("calendar", exists=True, ready=True, endpoints_known=True, shows_links=True)
+KEPT_OUT = replace(READY, shows_links=False)
+"""Of a connector with `consent.link: OnRequest`."""
 AWAY = replace(READY, ready=False)
 HELD = Holding(
     generation=3,
@@ -48,14 +50,22 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(facts(connector=AWAY), (), "Ready", id="the server is away and the token lives: nothing to say"),
         pytest.param(facts(secrets=()), (), "Ready", id="no Secret asked for: read on request"),
         pytest.param(unasked(), (Act.ASK,), "AwaitingConsent", id="a new grant: ask"),
-        pytest.param(unasked(has_open_request=True), (), "AwaitingConsent", id="asked already: wait"),
+        pytest.param(unasked(has_open_request=True, has_link=True), (), "AwaitingConsent", id="asked already: wait"),
         pytest.param(unasked(connector=AWAY), (), "Pending", id="nobody can be asked before the connector is ready"),
-        pytest.param(unasked(has_open_request=True, answers=("answer-1",)), (Act.REDEEM,), "AwaitingConsent", id="an answer: redeem it"),
+        pytest.param(
+            unasked(has_open_request=True, has_link=True, answers=("answer-1",)),
+            (Act.REDEEM,),
+            "AwaitingConsent",
+            id="an answer: redeem it",
+        ),
         pytest.param(unasked(connector=AWAY, has_open_request=True, answers=("a",)), (), "AwaitingConsent", id="an answer waits"),
         pytest.param(unasked(has_lapsed_request=True), (Act.ASK,), "AwaitingConsent", id="nobody answered in time: ask again"),
         pytest.param(unasked(refusal="ConsentDenied"), (Act.ASK,), "ConsentDenied", id="denied: it is said, and asked once more"),
         pytest.param(
-            unasked(refusal="ExchangeFailed", has_open_request=True), (), "ExchangeFailed", id="failed: said while the new link is open"
+            unasked(refusal="ExchangeFailed", has_open_request=True, has_link=True),
+            (),
+            "ExchangeFailed",
+            id="failed: said while the new link is open",
         ),
         pytest.param(
             unasked(refusal="AccountMismatch", expected_account="subject 1"),
@@ -93,7 +103,10 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(facts(holding=replace(HELD, expires_at=None, due_at=None)), (), "Ready", id="a token that never expires"),
         pytest.param(facts(holding=DUE, is_dead=True), (Act.ASK,), "ReauthorizationRequired", id="refused: do not hammer, ask"),
         pytest.param(
-            facts(holding=DUE, is_dead=True, has_open_request=True), (), "ReauthorizationRequired", id="refused and asked: the reason stays"
+            facts(holding=DUE, is_dead=True, has_open_request=True, has_link=True),
+            (),
+            "ReauthorizationRequired",
+            id="refused and asked: the reason stays",
         ),
         pytest.param(
             facts(connector=ConnectorFacts("gone", exists=False, ready=False, endpoints_known=False)),
@@ -112,7 +125,7 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(facts(secrets=(SecretFacts("token", Copy.UNWRITABLE),)), (), "WriteFailed", id="the Secret cannot be written"),
         pytest.param(facts(surplus=("old",)), (Act.WITHDRAW,), "Ready", id="an entry left spec.secrets: its Secret goes"),
         pytest.param(
-            facts(surplus=("old",), holding=DUE, is_dead=True, has_open_request=True),
+            facts(surplus=("old",), holding=DUE, is_dead=True, has_open_request=True, has_link=True),
             (Act.WITHDRAW,),
             "ReauthorizationRequired",
             id="an entry left a grant that is dead: its Secret goes all the same",
@@ -138,6 +151,56 @@ def test_plan(given: Facts, acts: tuple[Act, ...], reason: str) -> None:
     planned = plan(given)
     assert tuple(step.act for step in planned.steps) == acts
     assert next(v for v in planned.verdicts if v.type == "Ready").reason == reason
+
+
+WIDER = facts(wanted=("read", "write"))
+ASKED = facts(holding=replace(HELD, asked=("read", "write")), wanted=("read", "write"))
+OTHERS = NOW + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_asked"),
+    [
+        pytest.param(unasked(connector=KEPT_OUT), False, id="OnRequest: nobody is asked"),
+        pytest.param(unasked(connector=KEPT_OUT, has_lapsed_request=True), True, id="OnRequest: what ran out is closed"),
+        pytest.param(unasked(connector=KEPT_OUT, refusal="ConsentDenied"), False, id="OnRequest: denied, and nobody is asked again"),
+        pytest.param(facts(connector=KEPT_OUT, holding=DUE, is_dead=True), False, id="OnRequest: refused, and nobody is asked"),
+        pytest.param(unasked(connector=KEPT_OUT, wish="a" * 64), True, id="OnRequest: a link is asked for"),
+        pytest.param(facts(connector=KEPT_OUT, wish="a" * 64), True, id="OnRequest: a link is asked for, to consent anew"),
+        pytest.param(facts(wish="a" * 64), True, id="Status: a link is asked for all the same"),
+        pytest.param(unasked(connector=replace(KEPT_OUT, ready=False), wish="a" * 64), False, id="a wish waits for the connector"),
+        pytest.param(unasked(connector=replace(KEPT_OUT, lacks=("x",)), wish="a" * 64), False, id="a wish waits for the grant"),
+        pytest.param(unasked(connector=KEPT_OUT, template_fault="t", wish="a" * 64), False, id="a wish waits for the templates"),
+        pytest.param(facts(holding=None, trouble=Trouble.UNSEALABLE, wish="a" * 64), False, id="a wish waits for the keyring"),
+        pytest.param(facts(wish="a" * 64, claim_respected_until=OTHERS), False, id="a wish waits for another holder's claim"),
+        pytest.param(unasked(has_open_request=True), True, id="Status: the open request is somebody's own, so one follows for the status"),
+        pytest.param(WIDER, True, id="Status: wider than was asked: ask"),
+        pytest.param(replace(WIDER, connector=KEPT_OUT), False, id="OnRequest: wider than was asked: nobody is asked"),
+        pytest.param(replace(WIDER, connector=AWAY), False, id="wider, but the connector is not ready"),
+        pytest.param(replace(WIDER, has_open_request=True, has_link=True), False, id="wider, and asked: wait"),
+        pytest.param(
+            replace(WIDER, has_open_request=True, has_link=True, is_link_short=True), True, id="wider than what the open link asks for: ask"
+        ),
+        pytest.param(unasked(has_open_request=True, has_link=True, is_link_short=True), True, id="wider before anybody has answered: ask"),
+        pytest.param(ASKED, False, id="asked for and not granted: not asked again"),
+        pytest.param(facts(wanted=()), False, id="narrower: nobody is asked"),
+        pytest.param(facts(wanted=("read",)), False, id="as granted; what was asked is not known"),
+    ],
+)
+def test_who_is_asked(given: Facts, is_asked: bool) -> None:
+    assert (Step(Act.ASK) in plan(given).steps) is is_asked
+
+
+def test_a_wider_consent_is_awaited_with_the_tokens_in_use() -> None:
+    verdicts = {verdict.type: verdict for verdict in plan(WIDER).verdicts}
+    assert all(verdict.holds for verdict in verdicts.values())
+    assert verdicts["Authorized"].reason == "Consented"
+    assert "Still to be consented to: write." in verdicts["Authorized"].message
+    assert token_state(WIDER) == "Active"
+
+
+def test_a_refresh_does_not_wait_for_a_wider_consent() -> None:
+    assert Step(Act.REFRESH) in plan(replace(WIDER, holding=DUE, has_open_request=True, has_link=True)).steps
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from grantkeeper.core.records import Attempt, Claim, Delivery, Holder, Meta, Sealed, Spending, read_sealed, write_sealed
+from grantkeeper.core.records import Attempt, Claim, Delivery, Handled, Holder, Meta, Sealed, Spending, read_sealed, write_sealed
 from grantkeeper.core.requests import HISTORY, ConsentRequest, add, close, expire, find_open
 from grantkeeper.core.tokens import TokenSet, write_payload
 from grantkeeper.resources import RequestState
@@ -28,6 +28,7 @@ WHOLE = Sealed(
     claim=CLAIM.model_copy(update={"set_aside": CLAIM}),
     outcome=Attempt(hash="f" * 64, reason="Refreshed", time=NOW, spec_generation=1),
     deliveries={"token": Delivery(id="d", uid="u")},
+    handled=Handled(connect=("a" * 64,)),
     meta=Meta(generation=3, attempt="a0", obtained_at=NOW, expires_at=NOW + timedelta(hours=1), kid="k"),
 )
 
@@ -88,7 +89,7 @@ def test_beyond_eight_requests_the_oldest_closed_one_goes() -> None:
 
 
 def test_a_request_that_ran_out_is_closed_and_forgets_what_could_answer_it() -> None:
-    (closed,) = expire((request(1),), NOW)
+    (closed,) = expire((request(1),), NOW, wanted=(), shows_links=True)
     assert (closed.state, closed.id, closed.verifier) == (RequestState.EXPIRED, None, None)
     assert find_open((request(1),), NOW) is None
     assert find_open((request(1),), NOW - timedelta(seconds=1)) == request(1)
@@ -100,5 +101,5 @@ def test_a_closed_request_says_why() -> None:
 
 def test_nothing_in_a_sealed_secret_is_in_clear() -> None:
     body = write_sealed(WHOLE, "operator")
-    assert set(body["data"]) == {"tokenset", "requests", "claim", "outcome", "deliveries", "meta"}
+    assert set(body["data"]) == {"tokenset", "requests", "claim", "outcome", "deliveries", "handled", "meta"}
     assert base64.b64decode(body["data"]["tokenset"]) == b"sealed"

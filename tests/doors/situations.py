@@ -71,6 +71,17 @@ def _unready(house: House) -> None:
     del house.server.connector()["status"]
 
 
+def _denied_more(house: House) -> None:
+    house.request.update(state="Refused", reason="ConsentDenied")
+    house.server.grant()["status"]["tokenState"] = "Active"
+
+
+def _wished_for(house: House) -> None:
+    body = house.server.grant()
+    body["metadata"]["annotations"] = {"grantkeeper.dev/connect": house.request["hash"]}
+    body["status"] = {}
+
+
 _ACCOUNT = {"account": {"subject": "alice-at-example"}, "grantedScopes": ["openid", "calendar.read", "calendar.write"]}
 _FEWER = {"account": {"subject": "alice-at-example"}, "grantedScopes": ["openid", "calendar.read", "offline_access"]}
 
@@ -78,6 +89,12 @@ SITUATIONS = (
     Situation("question", 200, "Connect your Example Calendar account?"),
     Situation("question, bare", 200, "Connect your login.example.com account?", arrange=_bare),
     Situation("question, everything long", 200, f"Connect your {'W' * 64} account?", arrange=_long),
+    Situation(
+        "question, for more",
+        200,
+        "Connect your Example Calendar account?",
+        arrange=_with_status("Open", tokenState="Active", grantedScopes=["openid", "calendar.read"]),
+    ),
     Situation("waiting", 200, "Just a moment", f"{LINK}?look=1", _with_request(state="Answered")),
     Situation("waiting, slow", 200, "Still working on it", f"{LINK}?look=12"),
     Situation("waiting, stopped", 200, "Still working on it", f"{LINK}?look=40"),
@@ -87,6 +104,14 @@ SITUATIONS = (
     Situation("refused: exchange", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="ExchangeFailed")),
     Situation("refused: account", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="AccountMismatch")),
     Situation("refused: other", 200, "Nothing was connected", arrange=_with_request(state="Refused", reason="SomethingNew")),
+    Situation(
+        "refused: denied, connected before",
+        200,
+        "Nothing was connected",
+        arrange=_denied_more,
+    ),
+    Situation("preparing", 503, "One moment", arrange=_wished_for),
+    Situation("superseded", 410, "This link no longer counts", arrange=_with_request(state="Expired", reason="Superseded")),
     Situation("expired", 410, "This link has expired", arrange=_with_request(state="Expired")),
     Situation(
         "expired by the clock", 410, "This link has expired", arrange=lambda house: setattr(house, "now", house.now + timedelta(days=7))

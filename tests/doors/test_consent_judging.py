@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from doors.house import ID, NOW, asked, connector, grant, random_like
 from grantkeeper.consent.addresses import Link
-from grantkeeper.consent.judging import depart, describe_server, find_request, judge
+from grantkeeper.consent.judging import depart, describe_server, find_request, is_wished_for, judge
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.catalogue import Preset
 from grantkeeper.resources import OAuthConnector, UserGrant
@@ -75,6 +75,19 @@ def scopes(*missing: str, besides: tuple[str, ...] = ()) -> tuple[Scope, ...]:
         pytest.param({"request": {"state": "Answered"}, "late": True}, waiting(1, 1), id="answered in time: wait"),
         pytest.param({"request": {"state": "Answered"}, "look": 12}, waiting(12, 5, is_slow=True), id="answered: nothing to start again"),
         pytest.param({"request": {"state": "Expired"}}, Notice.EXPIRED, id="expired"),
+        pytest.param({"request": {"state": "Expired", "reason": "Superseded"}}, Notice.SUPERSEDED, id="closed before its time"),
+        pytest.param(
+            {"tokenState": "Active", "grantedScopes": ["openid", "calendar.read"]},
+            replace(QUESTION, scopes=(*SCOPES[:2], replace(SCOPES[2], is_new=True))),
+            id="open, for more than is held: what is new is marked",
+        ),
+        pytest.param({"tokenState": "Active", "grantedScopes": ALL}, QUESTION, id="open, for what is held: nothing is new"),
+        pytest.param({"tokenState": "Inactive", "grantedScopes": ["openid"]}, QUESTION, id="open, and nothing of use is held: all is new"),
+        pytest.param(
+            {"request": {"state": "Refused", "reason": "ConsentDenied"}, "tokenState": "Active"},
+            Refused(ASKER, SERVER, "ConsentDenied", stays=True),
+            id="refused, and what was connected stays",
+        ),
         pytest.param({"request": {"state": "Refused", "reason": "ConsentDenied"}}, Refused(ASKER, SERVER, "ConsentDenied"), id="refused"),
         pytest.param({"request": {"state": "Refused"}}, Refused(ASKER, SERVER, "Unknown"), id="refused without a reason"),
         pytest.param(
@@ -131,6 +144,23 @@ def test_the_links_of_a_grant_that_is_deleted_lead_nowhere() -> None:
     body = grant()
     body["metadata"]["deletionTimestamp"] = "2026-11-21T06:00:00Z"
     assert find_request(UserGrant.read(body), LINK) is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "is_deleting", "expected"),
+    [
+        pytest.param(asked()["hash"], False, True, id="this link was asked for"),
+        pytest.param("0" * 64, False, False, id="another link was asked for"),
+        pytest.param(ID, False, False, id="the id itself"),
+        pytest.param(asked()["hash"], True, False, id="the grant is on its way out"),
+    ],
+)
+def test_a_link_that_was_just_asked_for_is_waited_for(annotation: str, is_deleting: bool, expected: bool) -> None:
+    body = grant(consentRequests=[])
+    body["metadata"]["annotations"] = {"grantkeeper.dev/connect": annotation}
+    if is_deleting:
+        body["metadata"]["deletionTimestamp"] = "2026-11-21T06:00:00Z"
+    assert is_wished_for(UserGrant.read(body), LINK) is expected
 
 
 @pytest.mark.parametrize(

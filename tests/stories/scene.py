@@ -20,6 +20,7 @@ from grantkeeper.consent.tickets import Ticket
 from grantkeeper.controller.assembling import assemble
 from grantkeeper.controller.running import CONNECTOR, GRANT, ORPHAN, Controller
 from grantkeeper.core.records import KIND_LABEL, Sealed, read_sealed
+from grantkeeper.core.requests import CONNECT_ANNOTATION, hash_id
 from grantkeeper.settings import ControllerSettings
 
 NAMESPACE, OPERATOR_NAMESPACE = "team-a", "grantkeeper"
@@ -42,15 +43,15 @@ class Scene:
     """When the keeper wants to look at the grant again."""
 
     @classmethod
-    async def open(cls, provider: MemoryProvider | None = None, **spec: Any) -> Scene:
+    async def open(cls, provider: MemoryProvider | None = None, *, link: str = "Status", **spec: Any) -> Scene:
         """The scene as it is when the grant has just been applied and the controller has asked for consent.
 
-        `spec` is the grant's, besides what every grant here has.
+        `spec` is the grant's, besides what every grant here has; `link` is the connector's `consent.link`.
         """
         hands = [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)]
         cluster, provider = TroubledCluster(lambda: hands[0]), provider or MemoryProvider()
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
-        await cluster.create(OAUTHCONNECTORS, NAMESPACE, CONNECTOR_BODY)
+        await cluster.create(OAUTHCONNECTORS, NAMESPACE, {**CONNECTOR_BODY, "spec": {**CONNECTOR_BODY["spec"], "consent": {"link": link}}})
         await cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "spec": {**GRANT_BODY["spec"], **spec}})
         controller = await assemble(SETTINGS, cluster, provider, clock=lambda: hands[0])
         scene = cls(controller, cluster, provider, hands)
@@ -113,6 +114,18 @@ class Scene:
         state = SecretStr("what the pages alone judge")
         answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
         await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))
+
+    async def ask_for_link(self, request_id: str) -> None:
+        """Set the annotation that asks for a link with this id, as somebody who may."""
+        await self.patch(metadata={"annotations": {CONNECT_ANNOTATION: hash_id(SecretStr(request_id))}})
+
+    async def patch(self, **change: Any) -> None:
+        """Change the grant, as somebody who applies it."""
+        await self.cluster.patch(USERGRANTS, NAMESPACE, "alice", change)
+
+    async def patch_connector(self, **spec: Any) -> None:
+        """Change the connector, as somebody who applies it."""
+        await self.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": spec})
 
     async def status(self) -> Object:
         """The grant's status."""

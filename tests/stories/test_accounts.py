@@ -173,3 +173,40 @@ async def test_a_refresh_that_brings_another_account_delivers_nothing_of_it() ->
     assert opened.tokens.refresh_token.get_secret_value() == "rotated", "the server has spent the other one"
     await consent(scene)
     assert await scene.reason() == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("account", "is_kept"), [pytest.param("alice", True, id="the same account"), pytest.param("bob", False, id="another")]
+)
+async def test_a_new_consent_without_a_refresh_token_goes_on_with_the_old_one(account: str, is_kept: bool) -> None:
+    scene, request_id = await Scene.open(openid()), "A" * 43
+    await consent(scene)
+    await scene.ask_for_link(request_id)
+    await scene.settle()
+    now = int(scene.now.timestamp())
+    said = {"iss": ISSUER, "sub": account, "aud": "planner", "exp": now + 300, "iat": now, "nonce": await nonce_of(scene)}
+    answer = {**TOKENS, "access_token": "of the new consent", "id_token": FIRST.sign(said).get_secret_value()}
+    del answer["refresh_token"]
+    scene.provider.answer = answer
+    await scene.bring(request_id, code="anew")
+    await scene.settle()
+    assert (await scene.delivered())["data"]["access_token"] == "of the new consent"
+    assert ("nextRefreshTime" in await scene.status()) is is_kept
+    scene.provider.answer = TOKENS
+    await scene.pass_time(timedelta(minutes=50))
+    assert bool([form for form in scene.provider.sent if "refresh_token=a-refresh-token" in form]) is is_kept
+
+
+async def test_an_id_token_that_does_not_hold_costs_nothing_of_what_is_held() -> None:
+    scene, request_id = await Scene.open(openid()), "A" * 43
+    await consent(scene)
+    held = (await scene.delivered())["data"]
+    await scene.ask_for_link(request_id)
+    await scene.settle()
+    said = {"iss": ISSUER, "sub": "alice", "aud": "planner", "exp": 0, "iat": 0, "nonce": "of-another-request"}
+    scene.provider.answer = {**TOKENS, "refresh_token": "of the new consent", "id_token": FIRST.sign(said).get_secret_value()}
+    await scene.bring(request_id, code="anew")
+    await scene.settle()
+    assert (await scene.request_states())[-1] == "Refused"
+    assert (await scene.reason(), (await scene.delivered())["data"]) == ("Ready", held)
+    assert asked(scene, "revoke") == 0, "many servers end the whole consent with any of its tokens"

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, read_redirect
-from grantkeeper.consent.judging import depart, find_request, is_open, judge
+from grantkeeper.consent.judging import depart, find_request, is_open, is_wished_for, judge
 from grantkeeper.consent.measuring import Meter
 from grantkeeper.consent.pages import Pages
 from grantkeeper.consent.reach import Reach
@@ -59,8 +59,8 @@ class Doors:
         if is_start and not self._is_own_form(request):
             return self.pages.render(Notice.ELSEWHERE)
         found = await self._find(link)
-        if found is None:
-            return self.pages.render(Notice.UNKNOWN)
+        if isinstance(found, Notice):
+            return self.pages.render(found)
         grant, asked = found
         connector = await self.reach.connector(grant)
         look = 0 if is_start else _read_look(request)
@@ -87,7 +87,7 @@ class Doors:
         if ticket is None:
             return self.pages.render(Notice.WRONG_BROWSER)
         found = await self._find(ticket.link)
-        if found is None:
+        if isinstance(found, Notice):
             return self.pages.render(Notice.UNKNOWN)
         grant, asked = found
         if callback != Callback(*grant.connector_name):
@@ -118,15 +118,15 @@ class Doors:
         """Send a person to a link; after a callback also because no history shall keep a code (RFC 9700 section 4.3.1)."""
         return RedirectResponse(self.external_url + link.path + query, status_code=303)
 
-    async def _find(self, link: Link) -> tuple[UserGrant, ConsentRequestStatus] | None:
-        """The grant of a link, and the request. That there is none is always said equally late."""
+    async def _find(self, link: Link) -> tuple[UserGrant, ConsentRequestStatus] | Notice:
+        """The grant of a link, and the request; or why there is none, which is always said equally late."""
         clock = asyncio.get_running_loop()
         unknown_at = clock.time() + _UNKNOWN_AFTER
         grant = await self.reach.grant(link.namespace, link.grant)
         asked = find_request(grant, link)
         if grant is None or asked is None:
             await asyncio.sleep(unknown_at - clock.time())
-            return None
+            return Notice.PREPARING if is_wished_for(grant, link) else Notice.UNKNOWN
         return grant, asked
 
     def _redirect_uri(self, callback: Callback) -> str:

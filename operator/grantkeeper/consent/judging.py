@@ -13,7 +13,7 @@ from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page,
 from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
-from grantkeeper.core.requests import hash_id
+from grantkeeper.core.requests import SUPERSEDED, hash_id, read_wish
 from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
@@ -31,6 +31,11 @@ def find_request(grant: UserGrant | None, link: Link) -> ConsentRequestStatus | 
         return None
     digest = hash_id(link.id)
     return next((request for request in grant.status.consent_requests if request.hash == digest), None)
+
+
+def is_wished_for(grant: UserGrant | None, link: Link) -> bool:
+    """Whether a link is one that somebody has just asked for, so that its request may be about to open."""
+    return grant is not None and not grant.metadata.is_deleting and read_wish(grant.metadata.annotations) == hash_id(link.id)
 
 
 def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
@@ -53,7 +58,7 @@ def judge(
     known = server or Server(grant.spec.connector_ref.name, "")
     match request.state:
         case RequestState.EXPIRED:
-            return Notice.EXPIRED
+            return Notice.SUPERSEDED if request.reason == SUPERSEDED else Notice.EXPIRED
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
@@ -63,7 +68,7 @@ def judge(
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, habits)
             return Connected(_describe_asker(grant), known, account, scopes)
         case RequestState.REFUSED:
-            return Refused(_describe_asker(grant), known, request.reason or "Unknown")
+            return Refused(_describe_asker(grant), known, request.reason or "Unknown", stays=_is_connected(grant))
         case _:
             return _wait(request, known, max(look, 1))
 
@@ -127,7 +132,7 @@ def _ask(grant: UserGrant, request: ConsentRequestStatus, habits: Habits | None,
     return Question(
         asker=_describe_asker(grant),
         server=server,
-        scopes=_describe_scopes(request.scopes, habits),
+        scopes=_describe_scopes(request.scopes, habits, held=grant.status.granted_scopes if _is_connected(grant) else ()),
         secrets=tuple(secret.name for secret in grant.spec.secrets),
         revokes=grant.spec.revocation_policy is RevocationPolicy.REVOKE,
         expires_at=request.expiration_time,
@@ -150,9 +155,14 @@ def _describe_asker(grant: UserGrant) -> Asker:
     return Asker(grant.metadata.namespace, grant.metadata.name, grant.spec.user, grant.spec.purpose)
 
 
-def _describe_scopes(scopes: tuple[str, ...], habits: Habits | None) -> tuple[Scope, ...]:
+def _is_connected(grant: UserGrant) -> bool:
+    return grant.status.token_state == "Active"  # noqa: S105  # a state, not a token
+
+
+def _describe_scopes(scopes: tuple[str, ...], habits: Habits | None, *, held: tuple[str, ...]) -> tuple[Scope, ...]:
+    """What is asked for; beside scopes that are held already, which of them are new."""
     words = habits.scope_descriptions if habits else {}
-    return tuple(Scope(name, words.get(name)) for name in scopes)
+    return tuple(Scope(name, words.get(name), is_new=bool(held) and name not in held) for name in scopes)
 
 
 def _compare_scopes(asked: tuple[str, ...], granted: tuple[str, ...], habits: Habits | None) -> tuple[Scope, ...]:

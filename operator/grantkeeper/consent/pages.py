@@ -26,7 +26,9 @@ _TEMPLATES: dict[type[Page], str] = {
 _STATUSES = {
     Notice.ROOT: 200,
     Notice.UNKNOWN: 404,
+    Notice.PREPARING: 503,
     Notice.EXPIRED: 410,
+    Notice.SUPERSEDED: 410,
     Notice.USED: 410,
     Notice.UNREADABLE: 400,
     Notice.WRONG_BROWSER: 400,
@@ -36,7 +38,7 @@ _STATUSES = {
     Notice.TROUBLE: 503,
     Notice.FAULT: 500,
 }
-_AGAIN = {Notice.UNREADY: 30, Notice.TROUBLE: 10}
+_AGAIN = {Notice.PREPARING: 3, Notice.UNREADY: 30, Notice.TROUBLE: 10}
 """Seconds after which these pages look again by themselves, as they tell machines too (RFC 9110 section 10.2.3)."""
 
 

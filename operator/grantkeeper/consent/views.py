@@ -17,7 +17,9 @@ class Notice(StrEnum):
 
     ROOT = "root"
     UNKNOWN = "unknown"
+    PREPARING = "preparing"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
     USED = "used"
     UNREADABLE = "unreadable"
     WRONG_BROWSER = "wrong_browser"
@@ -53,6 +55,7 @@ class Scope:
     name: str
     description: str | None = None
     granted: bool = True
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Refused:
     asker: Asker
     server: Server
     reason: str
+    stays: bool = False
+    """What was connected before still is."""
 
 
 Page = Question | Departure | Waiting | Connected | Refused | Notice

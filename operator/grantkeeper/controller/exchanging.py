@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import SecretStr
@@ -32,8 +32,9 @@ from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending,
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.sparing import may_revoke
+from grantkeeper.core.succeeding import succeed
 from grantkeeper.core.tokens import TokenSet, fingerprint
-from grantkeeper.errors import Conflict
+from grantkeeper.errors import Conflict, Unsealable
 from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
 
@@ -154,8 +155,8 @@ class Exchanger:
                 expected=expected,
             )
         except IDTokenError as error:
-            line.warning("whose tokens these are cannot be told; they are revoked", error=error.reason)
-            await self.revoker.revoke(result.tokens, question.client, question.ca_bundle, connector=question.name)
+            line.warning("whose tokens these are cannot be told; they are thrown away", error=error.reason)
+            await self._give_back(result.tokens, question)
             await self._fail(question, attempted, "ExchangeFailed")
             return
         reach("exchange.identified")
@@ -165,14 +166,22 @@ class Exchanger:
             await self._give_back(tokens, question)
             await self._fail(question, attempted, "AccountMismatch")
             return
-        if not await self._store(tokens, question, attempted, key):
+        if not await self._store(succeed(self._hold(question), tokens, question.sealed), question, attempted, key):
             line.warning("another consent is stored already; what came is given back")
             await self._give_back(tokens, question)
             return
         line.info("consented", scopes=len(tokens.scopes))
 
+    def _hold(self, question: Question) -> TokenSet | None:
+        """The set that is about to be replaced; None where there is none, or it does not open here."""
+        try:
+            opened = self.seals.open_tokens(question.sealed, question.connector.spec)
+        except Unsealable:
+            return None
+        return opened.tokens if opened is not None else None
+
     async def _give_back(self, tokens: TokenSet, question: Question) -> None:
-        """Revoke what somebody else consented to, unless that could end a consent of theirs that a grant holds."""
+        """Revoke what came and is not kept, unless that could end a consent that a grant holds, this one included."""
         if may_revoke(account_of(tokens), self.siblings.of(question.name, question.connector.spec)):
             await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
         else:
@@ -189,7 +198,8 @@ class Exchanger:
         reach("exchange.sealed")
         outcome = self._conclude_as("Consented", question, attempted)
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=key.kid)
-        granted = self._seal(question, asked.close(question.request, RequestState.GRANTED))
+        others = replace(question, requests=asked.end_links(question.requests, question.request))
+        granted = self._seal(others, asked.close(question.request, RequestState.GRANTED))
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome, requests=granted)
         gain = gain.model_copy(update={"deliveries": plan_deliveries(grant)})
         kept = await self.presenter.committer.keep(attempted.sealed, gain)

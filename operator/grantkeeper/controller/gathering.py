@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,14 +13,14 @@ from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
+from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
-from grantkeeper.core.planning import REFUSALS
 from grantkeeper.core.records import Claim, Sealed, Spending
-from grantkeeper.core.requests import ConsentRequest, find_open
+from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import FINALIZER, ConsentLink, OAuthConnector, RequestState, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
@@ -74,7 +75,11 @@ class Gatherer:
             and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
             and outcome.spec_generation == grant.metadata.generation
         )
-        open_request = find_open(requests, now)
+        wanted = wanted_scopes(grant, connector) if connector else ()
+        shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
+        kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
+        open_requests = [request for request in kept if request.state is RequestState.OPEN]
+        shown = find_shown(kept, now)
         retry = [m for m in (refresh_claim and _risk_at(refresh_claim, now), of_this_token and outcome and outcome.retry_not_before) if m]
         return Gathered(
             grant,
@@ -99,13 +104,19 @@ class Gatherer:
                 claim_respected_until=respected_until,
                 has_dangling_code=claim is not None and claim.spending is Spending.CODE and respected_until is None,
                 answers=tuple(sorted(self.registry.answers_to(grant))),
-                has_open_request=open_request is not None,
-                has_lapsed_request=any(r.state is RequestState.OPEN and now >= r.expires_at for r in requests),
-                request_expires_at=open_request.expires_at if open_request else None,
+                has_open_request=bool(open_requests),
+                has_lapsed_request=kept != requests,
+                request_expires_at=min((request.expires_at for request in open_requests), default=None),
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now),
                 surplus=self.comparer.find_surplus(grant, sealed),
                 look_again_at=self.comparer.try_again_at(grant),
+                wanted=wanted,
+                wish=self._find_wish(grant, sealed),
+                has_link=shown is not None,
+                is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
+                link_ends_at=open_requests[-1].expires_at if open_requests else None,
+                last_refusal=_find_refusal(kept, wanted),
             ),
         )
 
@@ -118,6 +129,11 @@ class Gatherer:
             return self.seals.open_tokens(sealed, connector.spec), None, ""
         except Unsealable as error:
             return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+
+    def _find_wish(self, grant: UserGrant, sealed: Sealed | None) -> str:
+        """The hash that somebody asks for a link with, unless that was acted on."""
+        wish = read_wish(grant.metadata.annotations) or ""
+        return wish if sealed is None or sealed.handled is None or wish not in sealed.handled.connect else ""
 
     def forget(self, uid: str) -> None:
         """The grant is gone."""
@@ -147,6 +163,7 @@ class Gatherer:
             refresh_hash=fingerprint(tokens.refresh_token) if tokens.refresh_token else None,
             refresh_expires_at=tokens.refresh_expires_at,
             is_renewed=is_renewed,
+            asked=tokens.asked,
         )
 
     def _hold_unopened(self, sealed: Sealed | None) -> Holding | None:
@@ -177,9 +194,16 @@ class Gatherer:
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
             is_judged=standing.is_judged,
             lacks=lacks,
+            shows_links=connector.spec.consent.link is ConsentLink.STATUS,
         )
 
 
 def _risk_at(claim: Claim, now: datetime) -> datetime | None:
     """When a token whose answer may be lost can be presented again: at once within a leeway."""
     return None if claim.retry_until is not None and now < claim.retry_until else claim.not_before_retry
+
+
+def _find_refusal(requests: Sequence[ConsentRequest], wanted: tuple[str, ...]) -> str | None:
+    """Why the last request that was answered brought nothing, if it asked for all that is wanted."""
+    answered = [request for request in requests if request.state in {RequestState.GRANTED, RequestState.REFUSED}]
+    return answered[-1].reason if answered and set(wanted) <= set(answered[-1].scopes) else None

@@ -20,7 +20,7 @@ from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import Truth
-from grantkeeper.core.planning import Act, Plan, Step, must_ask, plan
+from grantkeeper.core.planning import Act, Plan, Step, plan
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -89,7 +89,7 @@ class Keeper:
                 if answer is not None:
                     await self.redeemer.redeem(gathered, answer)
             case Act.ASK:
-                await self.asker.ask(gathered, opening=must_ask(gathered.facts))
+                await self.asker.ask(gathered)
             case Act.REFRESH:
                 await self.refresher.refresh(gathered)
             case Act.WITHDRAW:

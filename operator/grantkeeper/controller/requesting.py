@@ -1,4 +1,7 @@
-"""Ask a person: requests are opened in the sealed Secret, which is their authority, and closed there when nobody answered."""
+"""Ask a person: requests are opened in the sealed Secret, which is their authority, and closed there when nobody answered.
+
+What somebody asked for by an annotation is remembered with the write that opens it, so nothing ever opens it again.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,20 @@ from pydantic import SecretStr
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.gathering import Gathered
 from grantkeeper.controller.seals import Seals
-from grantkeeper.core.records import Sealed
-from grantkeeper.core.requests import LIFETIME_IN_STATUS, ConsentRequest, add, expire, find_open, hash_id
+from grantkeeper.core.planning import must_ask, must_heed
+from grantkeeper.core.records import Handled, Sealed
+from grantkeeper.core.requests import (
+    LIFETIME_IN_STATUS,
+    LIFETIME_ON_REQUEST,
+    WISHES,
+    ConsentRequest,
+    add,
+    expire,
+    find,
+    hash_id,
+    supersede,
+)
 from grantkeeper.errors import Conflict
-from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
@@ -30,17 +43,25 @@ class Asker:
     seals: Seals
     clock: Callable[[], datetime]
 
-    async def ask(self, gathered: Gathered, *, opening: bool) -> None:
-        """Close what ran out and, where one is wanted and none is open, open a request. A conflict leaves it to the next pass."""
-        grant, connector = gathered.grant, gathered.connector
+    async def ask(self, gathered: Gathered) -> None:
+        """Close what ran out, and open what is wanted: a request for the link in the status, and one for whoever asked for a link.
+
+        A conflict leaves it to the next pass.
+        """
+        grant, connector, facts = gathered.grant, gathered.connector, gathered.facts
         if connector is None:
             return
         now = self.clock()
         sealed = gathered.sealed or Sealed(uid=grant.metadata.uid, namespace=grant.metadata.namespace, name=grant.metadata.name)
-        requests = expire(gathered.requests, now)
-        if opening and find_open(requests, now) is None:
-            requests = add(requests, open_request(grant, connector, now))
-            log.info("consent requested", namespace=grant.metadata.namespace, grant=grant.metadata.name)
+        requests = expire(gathered.requests, now, wanted=facts.wanted, shows_links=facts.connector.shows_links)
+        opened = [open_for_status(facts.wanted, now)] if must_ask(facts) else []
+        if must_heed(facts):
+            sealed = sealed.model_copy(update={"handled": remember(sealed.handled, facts.wish)})
+            if find(requests, facts.wish) is None:
+                opened.append(open_for_asker(facts.wish, facts.wanted, now))
+        for request in opened:
+            requests = add(supersede(requests, request.scopes), request)
+            log.info("consent requested", namespace=grant.metadata.namespace, grant=grant.metadata.name, in_status=request.id is not None)
         texts = self.seals.seal_requests(requests, grant, connector.spec, generation=grant.metadata.generation)
         try:
             await self.vault.put(sealed.model_copy(update={"requests": texts}))
@@ -48,22 +69,25 @@ class Asker:
             await self.vault.read(grant.metadata.uid)
 
 
-def open_request(grant: UserGrant, connector: OAuthConnector, now: datetime) -> ConsentRequest:
-    """A new question, with a random id of 256 bits that only its link holds."""
+def open_for_status(scopes: tuple[str, ...], now: datetime) -> ConsentRequest:
+    """A new question, with a random id of 256 bits that the record keeps, so that the link can be shown."""
     request_id = _random()
-    return ConsentRequest(
-        hash=hash_id(request_id),
-        id=request_id,
-        verifier=_random(),
-        nonce=_random().get_secret_value(),
-        scopes=asked_scopes(grant, connector),
-        expires_at=now + LIFETIME_IN_STATUS,
-    )
+    return _open(hash_id(request_id), scopes, now + LIFETIME_IN_STATUS, request_id)
 
 
-def asked_scopes(grant: UserGrant, connector: OAuthConnector) -> tuple[str, ...]:
-    """The grant's scopes, by default the connector's."""
-    return grant.spec.scopes or connector.spec.scopes
+def open_for_asker(digest: str, scopes: tuple[str, ...], now: datetime) -> ConsentRequest:
+    """A new question whose id somebody else made and keeps: nobody here has the link."""
+    return _open(digest, scopes, now + LIFETIME_ON_REQUEST)
+
+
+def _open(digest: str, scopes: tuple[str, ...], expires_at: datetime, request_id: SecretStr | None = None) -> ConsentRequest:
+    nonce = _random().get_secret_value()
+    return ConsentRequest(hash=digest, id=request_id, verifier=_random(), nonce=nonce, scopes=scopes, expires_at=expires_at)
+
+
+def remember(handled: Handled | None, wish: str) -> Handled:
+    """What was acted on, with one more; the oldest go."""
+    return (handled or Handled()).model_copy(update={"connect": (*(handled.connect if handled else ()), wish)[-WISHES:]})
 
 
 def _random() -> SecretStr:

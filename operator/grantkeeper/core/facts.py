@@ -47,6 +47,8 @@ class ConnectorFacts:
     """Somebody has looked at it; not yet, for a moment after a start."""
     lacks: tuple[str, ...] = ()
     """Scopes that the grant names and the connector does not offer."""
+    shows_links: bool = False
+    """Consent links are shown in the status of its grants; otherwise they are opened when somebody asks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Holding:
     refresh_expires_at: datetime | None = None
     is_renewed: bool = True
     """Whether the server gives a new refresh token with a refresh, as far as is known."""
+    asked: tuple[str, ...] | None = None
+    """The scopes that were asked for at the consent; None where that is not known."""
 
     @property
     def is_refreshable(self) -> bool:
@@ -108,3 +112,15 @@ class Facts:
     """Names of delivered Secrets of ours that spec.secrets names no more."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
+    wanted: tuple[str, ...] = ()
+    """The scopes that the person is to be asked for."""
+    wish: str = ""
+    """The hash that somebody asks for a link with, as long as that was not acted on."""
+    has_link: bool = False
+    """One of the open requests has its link in the status."""
+    is_link_short: bool = False
+    """That request asks for fewer scopes than are wanted."""
+    link_ends_at: datetime | None = None
+    """Until when the newest open request can be answered."""
+    last_refusal: str | None = None
+    """Why the last request for all that is wanted brought nothing, as a condition reason."""

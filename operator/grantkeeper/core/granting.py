@@ -51,7 +51,8 @@ def read_tokens(
     if not isinstance(token_type, str) or token_type.lower() not in _TYPES:
         return Lost("unknown_token_type")
     scope = _read_scope(members.get("scope"), asked, separator) or (previous.scope if previous else " ".join(asked)) or None
-    if sum(len(json.dumps(part)) for part in (access_token, refresh_token, scope)) > _LARGEST:
+    remembered = previous.asked if previous else tuple(asked)
+    if sum(len(json.dumps(part)) for part in (access_token, refresh_token, scope, remembered)) > _LARGEST:
         return Lost("too_large")
     lifetime = read_lifetime(members.get("expires_in")) or assumed_lifetime
     fresh = TokenSet(
@@ -62,6 +63,7 @@ def read_tokens(
         obtained_at=now,
         expires_at=now + lifetime if lifetime else None,
         refresh_expires_at=_read_refresh_expiry(members, now),
+        asked=remembered,
     )
     return Granted(
         tokens=_let_expire(_continue(previous, fresh) if previous else fresh, previous, refresh_lifetime),

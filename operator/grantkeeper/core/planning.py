@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from grantkeeper.core.asking import REFUSALS, describe_waiting, describe_widening, say_where, unasked_scopes
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.times import to_text
@@ -74,7 +75,7 @@ def authorized(facts: Facts) -> Verdict:
         return false(
             "Authorized",
             "ConnectorReplaced",
-            "The connector is no longer the client that these tokens belong to; the person must consent again.",
+            f"The connector is no longer the client that these tokens belong to. To consent again, {say_where(facts)}.",
         )
     if facts.trouble is Trouble.UNSEALABLE:
         return false(
@@ -84,36 +85,30 @@ def authorized(facts: Facts) -> Verdict:
         )
     if facts.is_dead and facts.refusal == "AccountMismatch":
         return false(
-            "Authorized", "AccountMismatch", "A refresh brought another account's token, which is not used; the person must consent again."
+            "Authorized",
+            "AccountMismatch",
+            f"A refresh brought another account's token, which is not used. To consent again, {say_where(facts)}.",
         )
     if facts.is_dead:
         return false(
             "Authorized",
             "ReauthorizationRequired",
-            "The authorization server refuses the refresh token, or it may be spent; the person must consent again.",
+            f"The authorization server refuses the refresh token, or it may be spent. To consent again, {say_where(facts)}.",
         )
     if facts.holding is not None:
-        return true("Authorized", "Consented")
+        return true("Authorized", "Consented", describe_widening(facts))
     if facts.refusal is not None:
-        return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account))
+        return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account, where=say_where(facts)))
     if facts.connector.exists and facts.connector.lacks:
         return pending("Authorized", "No one is asked for scopes that the connector does not offer.")
     if facts.connector.exists and facts.template_fault:
         return pending("Authorized", "No one is asked before the templates are in order.")
     if not facts.connector.ready and not facts.has_open_request:
         return pending("Authorized", "No one can be asked before the connector is ready: see its own status.")
-    return false("Authorized", "AwaitingConsent", "The person has been asked and has not answered yet; the link is in status.consentURL.")
+    return false("Authorized", "AwaitingConsent", describe_waiting(facts))
 
 
 NOTHING_HELD = "There is no token that could be used."
-REFUSALS = {
-    "ConsentDenied": "The person, or the authorization server, said no; status.consentURL asks once more.",
-    "ExchangeFailed": "The consent could not be exchanged for tokens; status.consentURL asks once more.",
-    "AccountMismatch": (
-        "Another account consented than spec.expectedAccount names ({expected}), or the server did not say which; "
-        "what came was thrown away. status.consentURL asks once more."
-    ),
-}
 
 
 def fresh(facts: Facts) -> Verdict:
@@ -129,7 +124,7 @@ def fresh(facts: Facts) -> Verdict:
         return true("Fresh", "Unexpired", said)
     expired = f"The access token expired at {to_text(holding.expires_at)}."
     if not holding.is_refreshable:
-        return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token; the person must consent again.")
+        return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token. To consent again, {say_where(facts)}.")
     if facts.failure:
         return false("Fresh", "RefreshFailing", expired + failing)
     if facts.connector.is_judged and not facts.connector.ready:
@@ -197,7 +192,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
         steps.append(Step(Act.SETTLE))
     if facts.connector.ready:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
-    if must_ask(facts) or facts.has_lapsed_request:
+    if must_ask(facts) or must_heed(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
     if _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
         steps.append(Step(Act.REFRESH))
@@ -210,10 +205,19 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
 
 
 def must_ask(facts: Facts) -> bool:
-    """Whether a consent request has to be opened: no usable consent is held, none is asked for, and somebody can be asked."""
+    """Whether a request with a link in the status has to be opened: consent is wanting, and no such link asks for all of it."""
     usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
-    askable = accepted(facts).holds and facts.connector.ready and facts.trouble is not Trouble.UNSEALABLE
-    return askable and not usable and not facts.has_open_request
+    is_wanting = not usable or bool(unasked_scopes(facts))
+    return _is_askable(facts) and facts.connector.shows_links and is_wanting and (not facts.has_link or facts.is_link_short)
+
+
+def must_heed(facts: Facts) -> bool:
+    """Whether a request has to be opened because somebody asked for a link; the claim of another holder would overwrite it."""
+    return _is_askable(facts) and bool(facts.wish) and facts.claim_respected_until is None
+
+
+def _is_askable(facts: Facts) -> bool:
+    return accepted(facts).holds and facts.connector.ready and facts.trouble is not Trouble.UNSEALABLE
 
 
 def _is_spent(facts: Facts) -> bool:

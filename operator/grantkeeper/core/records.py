@@ -97,6 +97,13 @@ class Delivery(Record):
     uid: str | None = None
 
 
+class Handled(Record):
+    """Wishes that somebody made by an annotation and that were acted on: none of them is acted on again."""
+
+    connect: tuple[str, ...] = ()
+    """Hashes of the ids that links were asked for with, the last one last."""
+
+
 class Meta(Record):
     """Hints beside a sealed set; never trusted."""
 
@@ -125,6 +132,7 @@ class Sealed(Record):
     claim: Claim | None = None
     outcome: Attempt | None = None
     deliveries: dict[str, Delivery] = Field(default_factory=dict)
+    handled: Handled | None = None
     meta: Meta | None = None
 
     @property
@@ -150,7 +158,7 @@ def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
     }
     if sealed.tokenset is not None:
         data["tokenset"] = sealed.tokenset.encode()
-    for key, record in (("claim", sealed.claim), ("outcome", sealed.outcome), ("meta", sealed.meta)):
+    for key, record in (("claim", sealed.claim), ("outcome", sealed.outcome), ("handled", sealed.handled), ("meta", sealed.meta)):
         if record is not None:
             data[key] = record.model_dump_json(exclude_none=True).encode()
     metadata: dict[str, Any] = {
@@ -189,5 +197,6 @@ def read_sealed(secret: dict[str, Any]) -> Sealed:
         claim=Claim.model_validate_json(data["claim"]) if "claim" in data else None,
         outcome=Attempt.model_validate_json(data["outcome"]) if "outcome" in data else None,
         deliveries=_DELIVERIES.validate_json(data.get("deliveries", b"{}")),
+        handled=Handled.model_validate_json(data["handled"]) if "handled" in data else None,
         meta=Meta.model_validate_json(data["meta"]) if "meta" in data else None,
     )

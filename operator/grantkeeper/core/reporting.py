@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from grantkeeper.core.accounts import show
+from grantkeeper.core.asking import missing_scopes
 from grantkeeper.core.conditions import merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
 from grantkeeper.core.planning import Plan, refresh_at, token_state
 from grantkeeper.core.records import Sealed
-from grantkeeper.core.requests import ConsentRequest, find_open
+from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.objects import Condition
 from grantkeeper.resources import ConsentRequestStatus, UserGrant, UserGrantStatus
@@ -29,17 +30,17 @@ def describe_grant(
 ) -> UserGrantStatus:
     """The status that tells the truth about a grant. `link_root` is what stands before the id in its consent links."""
     holding, outcome = facts.holding, sealed.outcome if sealed else None
-    request = find_open(requests, facts.now)
-    shown = request is not None and request.id is not None and not facts.is_deleting
+    shown = find_shown(requests, facts.now) if facts.has_link and not facts.is_deleting else None
     conditions = merge(grant.status.conditions, plan.verdicts, generation=grant.metadata.generation, now=facts.now)
     return UserGrantStatus(
         observed_generation=grant.metadata.generation,
-        consent_url=f"{link_root}/{request.id.get_secret_value()}" if shown and request and request.id else None,
+        consent_url=f"{link_root}/{shown.id.get_secret_value()}" if shown and shown.id else None,
         consent_requests=tuple(_describe_request(r) for r in requests),
         token_state=token_state(facts),
         account=show(holding.account) if holding else None,
-        requested_scopes=requests[-1].scopes if requests else (),
+        requested_scopes=requests[-1].scopes if requests else (holding.asked or ()) if holding else (),
         granted_scopes=holding.scopes[:SCOPES_SHOWN] if holding else (),
+        missing_scopes=missing_scopes(facts),
         token_generation=sealed.meta.generation if sealed and sealed.meta else None,
         refresh_token_expiration_time=holding.refresh_expires_at if holding else None,
         expiration_time=holding.expires_at if holding else None,

@@ -84,6 +84,8 @@ class TokenSet(BaseModel):
     expires_at: Moment | None = None
     refresh_expires_at: Moment | None = None
     id_claims: IDClaims | None = None
+    asked: tuple[str, ...] | None = None
+    """The scopes that the person was asked for when they consented; None in sets that were sealed before this was kept."""
     turnover: Turnover = Turnover()
 
     @property
