@@ -177,6 +177,7 @@ class UserGrantSpec(Wire):
     expected_account: ExpectedAccount | None = None
     scopes: tuple[str, ...] = ()
     purpose: str | None = None
+    suspend: bool = False
     secrets: tuple[SecretSpec, ...] = ()
     revocation_policy: RevocationPolicy = RevocationPolicy.REVOKE
 

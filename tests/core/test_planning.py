@@ -123,6 +123,32 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             id="a template became wrong: the other Secrets stay fresh",
         ),
         pytest.param(
+            facts(is_suspended=True, holding=DUE, handed_out=("token", "old"), surplus=("old",)),
+            (Act.WITHDRAW, Act.WITHDRAW),
+            "Suspended",
+            id="suspended: what was handed out goes, nothing is refreshed",
+        ),
+        pytest.param(
+            facts(is_suspended=True, secrets=(SecretFacts("token", Copy.MISSING),)), (), "Suspended", id="suspended: deliver nothing"
+        ),
+        pytest.param(unasked(is_suspended=True), (), "Pending", id="suspended before anybody was asked: ask nobody"),
+        pytest.param(
+            unasked(is_suspended=True, has_open_request=True, answers=("a",)),
+            (Act.REDEEM,),
+            "AwaitingConsent",
+            id="suspended, and somebody answers: redeem it",
+        ),
+        pytest.param(unasked(is_suspended=True, has_lapsed_request=True), (Act.ASK,), "Pending", id="suspended, not answered: close it"),
+        pytest.param(
+            facts(is_suspended=True, is_dead=True, holding=DUE), (), "ReauthorizationRequired", id="suspended and refused: ask nobody"
+        ),
+        pytest.param(
+            facts(is_suspended=True, is_deleting=True, is_held=True, handed_out=("token",)),
+            (Act.RELEASE,),
+            "Suspended",
+            id="suspended and deleted: release",
+        ),
+        pytest.param(
             facts(is_deleting=True, is_held=True, answers=("a",)), (Act.RELEASE,), "Ready", id="deleted: release, and nothing else"
         ),
         pytest.param(facts(is_deleting=True), (), "Ready", id="deleted, held by others: nothing is left to do"),
@@ -143,6 +169,8 @@ def test_plan(given: Facts, acts: tuple[Act, ...], reason: str) -> None:
         pytest.param(facts(is_dead=True), "Active", id="refused, and the access token still lives"),
         pytest.param(facts(holding=EXPIRED, is_dead=True), "Inactive", id="refused and run out"),
         pytest.param(facts(holding=replace(HELD, expires_at=None)), "Active", id="never expires"),
+        pytest.param(facts(is_suspended=True), "Active", id="suspended: what is held is told as it is"),
+        pytest.param(facts(is_suspended=True, holding=EXPIRED), "Expired", id="suspended, run out meanwhile"),
     ],
 )
 def test_token_state(given: Facts, state: str) -> None:
@@ -165,6 +193,22 @@ def test_token_state(given: Facts, state: str) -> None:
 )
 def test_wake_at(given: Facts, wake_at: datetime | None) -> None:
     assert plan(given).wake_at == wake_at
+
+
+def test_a_suspended_grant_says_so_and_what_becomes_of_its_secrets() -> None:
+    verdicts = {v.type: v for v in plan(facts(is_suspended=True, handed_out=("token",))).verdicts}
+    assert (verdicts["Fresh"].truth, verdicts["Fresh"].reason) == (Truth.FALSE, "Suspended")
+    assert (verdicts["Delivered"].truth, verdicts["Delivered"].reason) == (Truth.UNKNOWN, "Pending")
+    assert "token" in verdicts["Delivered"].message
+    assert verdicts["Authorized"].holds
+    assert "Stalled" not in verdicts
+    handed_in = {v.type: v for v in plan(facts(is_suspended=True)).verdicts}
+    assert handed_in["Delivered"].message == "Nothing is handed out while spec.suspend is true."
+
+
+def test_no_one_is_told_to_wait_for_a_link_while_suspended() -> None:
+    refused = next(v for v in plan(unasked(is_suspended=True, refusal="ConsentDenied")).verdicts if v.type == "Authorized")
+    assert refused.message.endswith("No one is asked while spec.suspend is true.")
 
 
 def test_a_person_must_act_only_where_no_one_is_being_asked() -> None:

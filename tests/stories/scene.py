@@ -114,6 +114,16 @@ class Scene:
         answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
         await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))
 
+    async def disconnect(self) -> None:
+        """Delete the connector."""
+        await self.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+        await self.settle()
+
+    async def connect(self, **spec: Any) -> None:
+        """Create the connector again; `spec` overrides fields of it."""
+        await self.cluster.create(OAUTHCONNECTORS, NAMESPACE, {**CONNECTOR_BODY, "spec": {**CONNECTOR_BODY["spec"], **spec}})
+        await self.settle()
+
     async def status(self) -> Object:
         """The grant's status."""
         return dict((await self.cluster.get(USERGRANTS, NAMESPACE, "alice"))["status"])

@@ -71,7 +71,7 @@ class Gatherer:
             of_this_token
             and outcome is not None
             and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
-            and outcome.spec_generation == grant.metadata.generation
+            and (outcome.spec_generation == grant.metadata.generation or grant.spec.suspend)  # a pause is no new try
         )
         open_request = find_open(requests, now)
         retry = [m for m in (refresh_claim and refresh_claim.not_before_retry, of_this_token and outcome and outcome.retry_not_before) if m]
@@ -104,6 +104,8 @@ class Gatherer:
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now),
                 surplus=self.comparer.find_surplus(grant, sealed),
+                handed_out=self.comparer.find_handed_out(sealed),
+                is_suspended=grant.spec.suspend,
                 look_again_at=self.comparer.try_again_at(grant),
             ),
         )

@@ -101,5 +101,13 @@ class Facts:
     secrets: tuple[SecretFacts, ...] = ()
     surplus: tuple[str, ...] = ()
     """Names of delivered Secrets of ours that spec.secrets names no more."""
+    handed_out: tuple[str, ...] = ()
+    """Names of all delivered Secrets of ours that there are, the surplus among them."""
+    is_suspended: bool = False
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether nothing is handed out and nothing refreshed, whatever is held; what is stored stays."""
+        return self.is_suspended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -22,7 +22,7 @@ class Act(Enum):
     REDEEM = auto()  # an answer arrived
     SETTLE = auto()  # a claim on a code was left behind: its outcome will never be known
     ASK = auto()  # open a request, or close those that ran out
-    WITHDRAW = auto()  # a delivered Secret that is not asked for any more
+    WITHDRAW = auto()  # a delivered Secret that is not asked for any more, or not to be handed out
     REFRESH = auto()
     DELIVER = auto()
 
@@ -64,6 +64,18 @@ def accepted(facts: Facts) -> Verdict:
 
 def authorized(facts: Facts) -> Verdict:
     """A usable consent is held."""
+    verdict = _judge_consent(facts)
+    if not facts.is_suspended or facts.has_open_request or verdict.holds:
+        return verdict
+    if verdict.reason in {"AwaitingConsent", "Pending"}:
+        return pending("Authorized", ASKED_WHEN_RESUMED)
+    return replace(verdict, message=f"{verdict.message} {ASKED_WHEN_RESUMED}")
+
+
+ASKED_WHEN_RESUMED = "No one is asked while spec.suspend is true."
+
+
+def _judge_consent(facts: Facts) -> Verdict:
     if facts.trouble is Trouble.REPLACED:
         return false(
             "Authorized",
@@ -111,8 +123,10 @@ REFUSALS = {
 
 
 def fresh(facts: Facts) -> Verdict:
-    """The access token has not expired."""
+    """The access token has not expired, and is kept so."""
     holding = facts.holding
+    if facts.is_suspended:
+        return false("Fresh", "Suspended", "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
     if holding is None:
         return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
@@ -132,6 +146,8 @@ def fresh(facts: Facts) -> Verdict:
 
 def delivered(facts: Facts) -> Verdict:
     """Consumers have it."""
+    if facts.is_withheld:
+        return _judge_withdrawal(facts)
     if facts.holding is None:
         return pending("Delivered", NOTHING_HELD)
     for secret in facts.secrets:
@@ -149,10 +165,16 @@ def delivered(facts: Facts) -> Verdict:
     return true("Delivered", "Delivered" if facts.secrets else "OnRequest")
 
 
+def _judge_withdrawal(facts: Facts) -> Verdict:
+    if facts.handed_out:
+        return pending("Delivered", f"Being withdrawn: {', '.join(facts.handed_out)}.")
+    return pending("Delivered", "Nothing is handed out while spec.suspend is true.")
+
+
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
     accepted,  # the connector exists and offers the scopes, and what is to be delivered can be
     authorized,  # a usable consent is held
-    fresh,  # the access token has not expired
+    fresh,  # the access token has not expired, and is kept so
     delivered,  # consumers have it
 )
 
@@ -172,7 +194,7 @@ def _lives(facts: Facts) -> bool:
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
         return (Step(Act.RELEASE),) if facts.is_held else ()
-    steps = [Step(Act.WITHDRAW, name) for name in facts.surplus]
+    steps = [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
     if facts.connector.ready:
@@ -184,7 +206,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
     steps += [
         Step(Act.DELIVER, s.name)
         for s in facts.secrets
-        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding
+        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding and not facts.is_withheld
     ]
     return tuple(steps)
 
@@ -193,7 +215,7 @@ def must_ask(facts: Facts) -> bool:
     """Whether a consent request has to be opened: no usable consent is held, none is asked for, and somebody can be asked."""
     usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
     askable = accepted(facts).holds and facts.connector.ready and facts.trouble is not Trouble.UNSEALABLE
-    return askable and not usable and not facts.has_open_request
+    return askable and not usable and not facts.has_open_request and not facts.is_suspended
 
 
 def _is_spent(facts: Facts) -> bool:
@@ -207,7 +229,7 @@ def _may_refresh(facts: Facts) -> bool:
 
 def refresh_at(facts: Facts) -> datetime | None:
     """When the next refresh is due; after a failure, when it may be tried again. None where nothing is to be refreshed."""
-    if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead:
+    if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead or facts.is_withheld:
         return None
     return max(moment for moment in (facts.holding.due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
 
@@ -218,7 +240,7 @@ def _wake_at(facts: Facts) -> datetime | None:
     moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
-    if any(secret.copy is Copy.FOREIGN for secret in facts.secrets):
+    if any(secret.copy is Copy.FOREIGN for secret in facts.secrets) and not facts.is_withheld:
         moments.append(facts.now + CONFLICT_LOOKED_AT_AGAIN)
     ahead = [moment for moment in moments if moment is not None and moment > facts.now]
     return min(ahead, default=None)
