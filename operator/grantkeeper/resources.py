@@ -45,6 +45,13 @@ class ScopeSeparator(StrEnum):
         return "," if self is ScopeSeparator.COMMA else " "
 
 
+class TokenStorage(StrEnum):
+    """Whether the tokens of a consent are kept, or only whose account it was."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
 class RevocationPolicy(StrEnum):
     """What happens to the tokens at the authorization server when the grant is deleted."""
 
@@ -115,6 +122,7 @@ class OAuthConnectorSpec(Wire):
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
     token_parameters: dict[str, str] = Field(default_factory=dict)
     scope_separator: ScopeSeparator = ScopeSeparator.SPACE
+    token_storage: TokenStorage = TokenStorage.ENABLED
     ca_bundle: str | None = None
     consent: ConsentSpec
     refresh: RefreshSpec = RefreshSpec()

@@ -63,6 +63,10 @@ def _unreachable(house: House) -> None:
     house.server.fail = fail
 
 
+def _unkept(house: House) -> None:
+    house.server.connector()["spec"]["tokenStorage"] = "Disabled"
+
+
 def _broken(house: House) -> None:
     del house.server.grant()["spec"]["user"]
 
@@ -78,6 +82,7 @@ SITUATIONS = (
     Situation("question", 200, "Connect your Example Calendar account?"),
     Situation("question, bare", 200, "Connect your login.example.com account?", arrange=_bare),
     Situation("question, everything long", 200, f"Connect your {'W' * 64} account?", arrange=_long),
+    Situation("question, no tokens kept", 200, "Connect your Example Calendar account?", arrange=_unkept),
     Situation("waiting", 200, "Just a moment", f"{LINK}?look=1", _with_request(state="Answered")),
     Situation("waiting, slow", 200, "Still working on it", f"{LINK}?look=12"),
     Situation("waiting, stopped", 200, "Still working on it", f"{LINK}?look=40"),

@@ -105,11 +105,11 @@ class Scene:
             if plural in WATCHED:
                 self.controller.take_in(plural, event, body)
 
-    async def bring(self, request_id: str, *, number: int = 1, **redirect: Any) -> None:
+    async def bring(self, request_id: str, *, number: int = 1, grant: str = "alice", **redirect: Any) -> None:
         """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with."""
         redirect = {"code": "a-code", "error": None, "iss": ISSUER, **redirect}
         code = SecretStr(redirect.pop("code"))
-        link, callback = Link(NAMESPACE, "alice", SecretStr(request_id)), Callback(NAMESPACE, "calendar")
+        link, callback = Link(NAMESPACE, grant, SecretStr(request_id)), Callback(NAMESPACE, "calendar")
         state = SecretStr("what the pages alone judge")
         answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
         await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))

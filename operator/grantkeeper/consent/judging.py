@@ -11,7 +11,16 @@ from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.requests import hash_id
-from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
+from grantkeeper.resources import (
+    PKCE,
+    Account,
+    ConsentRequestStatus,
+    OAuthConnector,
+    RequestState,
+    RevocationPolicy,
+    TokenStorage,
+    UserGrant,
+)
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""
@@ -102,6 +111,7 @@ def _ask(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnec
         scopes=_describe_scopes(request.scopes, connector),
         secrets=tuple(secret.name for secret in grant.spec.secrets),
         revokes=grant.spec.revocation_policy is RevocationPolicy.REVOKE,
+        keeps=connector.spec.token_storage is TokenStorage.ENABLED,
         expires_at=request.expiration_time,
         now=now,
     )

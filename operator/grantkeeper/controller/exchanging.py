@@ -29,13 +29,14 @@ from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
 from grantkeeper.core.outcomes import Granted, Outcome
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
-from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import OAuthConnector, RequestState, TokenStorage, UserGrant
 
 log = structlog.get_logger()
 
@@ -159,22 +160,45 @@ class Exchanger:
             await self._give_back(tokens, question)
             await self._fail(question, claimed, "AccountMismatch")
             return
+        if question.connector.spec.token_storage is TokenStorage.DISABLED:
+            await self._record(tokens, question, claimed, key)
+            line.info("connected; the tokens are not kept")
+            return
         if await self._store(tokens, question, claimed, key) is None:
             line.warning("the claim was taken; what came is revoked")
             await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
             return
         line.info("consented", scopes=len(tokens.scopes))
 
-    async def _give_back(self, tokens: TokenSet, question: Question) -> None:
-        """Revoke what somebody else consented to, unless that could end a consent of theirs that a grant holds."""
+    async def _give_back(self, tokens: TokenSet, question: Question) -> bool:
+        """Revoke what is not kept, unless that could end a consent that a grant holds; whether the server took it."""
         if may_revoke(account_of(tokens), self.siblings.of(question.name, question.connector.spec)):
-            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
-        else:
-            log.warning(
-                "what came is not revoked, to spare a grant that may hold the same account",
-                namespace=question.grant.metadata.namespace,
-                grant=question.grant.metadata.name,
-            )
+            return await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
+        log.warning(
+            "what came is not revoked, to spare a grant that may hold the same account",
+            namespace=question.grant.metadata.namespace,
+            grant=question.grant.metadata.name,
+        )
+        return False
+
+    async def _record(self, tokens: TokenSet, question: Question, claimed: Sealed, key: DataKey) -> None:
+        """Revoke the tokens, and keep whose they were: in this order, so that what is said of the revocation is stored with the one write.
+
+        Killed in between, the person is asked once more, and the code is not presented again.
+        """
+        claim, now = claimed.claim, self.presenter.clock()
+        assert claim is not None  # noqa: S101  # it is what was just presented under
+        revoked = await self._give_back(tokens, question)
+        profile = Profile(account=tokens.id_claims, scope=tokens.scope, recorded_at=now, revoked=revoked)
+        text = self.seals.seal_profile(profile, question.grant, question.connector.spec, key=key)
+        granted = self._seal(question, asked.close(question.request, RequestState.GRANTED))
+        outcome = Attempt(hash=claim.hash, reason="TokensNotKept", time=now, spec_generation=question.grant.metadata.generation)
+
+        def change(sealed: Sealed) -> Sealed:
+            kept = sealed.outcome if sealed.tokenset is not None else outcome  # a set that is held keeps what is known of it
+            return sealed.model_copy(update={"profile": text, "requests": granted, "claim": claim.set_aside, "outcome": kept})
+
+        await commit(self.presenter.vault, claimed, change)
 
     async def _store(self, tokens: TokenSet, question: Question, claimed: Sealed, key: DataKey) -> Sealed | None:
         claim = claimed.claim
@@ -191,6 +215,7 @@ class Exchanger:
             return sealed.model_copy(
                 update={
                     "tokenset": text,
+                    "profile": None,
                     "requests": granted,
                     "claim": None,
                     "outcome": outcome,

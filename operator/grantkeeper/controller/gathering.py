@@ -14,11 +14,12 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.planning import REFUSALS
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, find_open
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, RequestState, TokenStorage, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
@@ -59,6 +60,7 @@ class Gatherer:
         connector = self.registry.connectors.get(grant.connector_name)
         sealed = self.registry.sealed.get(grant.metadata.uid)
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
+        profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
         holding = self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
@@ -87,6 +89,7 @@ class Gatherer:
                 is_held=FINALIZER in grant.metadata.finalizers,
                 connector=self._connector_facts(grant, connector),
                 holding=holding,
+                profile=profile,
                 trouble=trouble,
                 trouble_detail=detail,
                 is_dead=refused or is_exhausted,
@@ -119,6 +122,21 @@ class Gatherer:
             return self.seals.open_tokens(sealed, connector.spec), None, ""
         except Unsealable as error:
             return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+
+    def _recall(
+        self, sealed: Sealed | None, connector: OAuthConnector | None, trouble: Trouble | None, detail: str
+    ) -> tuple[Profile | None, Trouble | None, str]:
+        """The profile, and what is in the way of what is used: of the set where tokens are kept, and of the profile where they are not."""
+        if sealed is None or connector is None or sealed.profile is None:
+            return None, trouble, detail
+        is_used = connector.spec.token_storage is TokenStorage.DISABLED
+        try:
+            profile = self.seals.open_profile(sealed, connector.spec)
+        except Unsealable as error:
+            if not is_used or trouble is not None:
+                return None, trouble, detail
+            return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+        return profile, None if is_used and trouble is Trouble.REPLACED else trouble, detail
 
     def forget(self, uid: str) -> None:
         """The grant is gone."""
@@ -173,4 +191,5 @@ class Gatherer:
             ready=standing.is_ready,
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
             lacks=lacks,
+            keeps_tokens=connector.spec.token_storage is TokenStorage.ENABLED,
         )

@@ -32,7 +32,7 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
-AS_WANTED = frozenset({"AwaitingConsent", "Suspended"})
+AS_WANTED = frozenset({"AwaitingConsent", "Suspended", "TokensNotKept"})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -45,6 +46,8 @@ class ConnectorFacts:
     endpoints_known: bool
     lacks: tuple[str, ...] = ()
     """Scopes that the grant names and the connector does not offer."""
+    keeps_tokens: bool = True
+    """Whether it does; of a connector that is not there nobody knows otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Facts:
     is_held: bool = False
     """Our finalizer keeps the grant until its tokens have been dealt with."""
     holding: Holding | None = None
+    profile: Profile | None = None
+    """What was kept of a consent whose tokens were not."""
     trouble: Trouble | None = None
     trouble_detail: str = ""
     is_dead: bool = False
@@ -110,4 +115,11 @@ class Facts:
     @property
     def is_withheld(self) -> bool:
         """Whether nothing is handed out and nothing refreshed, whatever is held; what is stored stays."""
-        return self.is_suspended
+        return self.is_suspended or not self.connector.keeps_tokens
+
+    @property
+    def consent(self) -> Holding | Profile | None:
+        """What tells whose consent counts, and to which scopes: the set, where one is held and may be used."""
+        if self.holding is not None and (self.connector.keeps_tokens or self.profile is None):
+            return self.holding
+        return self.profile

@@ -64,6 +64,8 @@ def accepted(facts: Facts) -> Verdict:
 
 def authorized(facts: Facts) -> Verdict:
     """A usable consent is held."""
+    if (unkept := _judge_unkept(facts)) is not None:
+        return unkept
     verdict = _judge_consent(facts)
     if not facts.is_suspended or facts.has_open_request or verdict.holds:
         return verdict
@@ -73,6 +75,21 @@ def authorized(facts: Facts) -> Verdict:
 
 
 ASKED_WHEN_RESUMED = "No one is asked while spec.suspend is true."
+
+
+def _judge_unkept(facts: Facts) -> Verdict | None:
+    """What there is to say where a consent was given to a connector that keeps no tokens."""
+    if facts.connector.keeps_tokens or facts.trouble is not None or facts.consent is None:
+        return None
+    message = "The connector keeps no tokens (spec.tokenStorage is Disabled)."
+    if facts.profile is not None:
+        message += f" The account is connected; what came was {'revoked at once' if facts.profile.revoked else THROWN_AWAY}."
+    if facts.holding is not None:
+        message += " The tokens from before stay sealed: they go on when it is Enabled again, and end with the grant."
+    return false("Authorized", "TokensNotKept", message)
+
+
+THROWN_AWAY = "thrown away, but not revoked: the server does not take it, or tokens that are held may be the same account's"
 
 
 def _judge_consent(facts: Facts) -> Verdict:
@@ -127,7 +144,7 @@ def fresh(facts: Facts) -> Verdict:
     holding = facts.holding
     if facts.is_suspended:
         return false("Fresh", "Suspended", "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
-    if holding is None:
+    if holding is None or not facts.connector.keeps_tokens:
         return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
     if holding.expires_at is None:
@@ -168,7 +185,7 @@ def delivered(facts: Facts) -> Verdict:
 def _judge_withdrawal(facts: Facts) -> Verdict:
     if facts.handed_out:
         return pending("Delivered", f"Being withdrawn: {', '.join(facts.handed_out)}.")
-    return pending("Delivered", "Nothing is handed out while spec.suspend is true.")
+    return pending("Delivered", "Nothing is handed out while spec.suspend is true." if facts.is_suspended else NOTHING_HELD)
 
 
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
@@ -180,7 +197,9 @@ CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
 
 
 def token_state(facts: Facts) -> str:
-    """The short word that people look for: Active, Expired or Inactive."""
+    """The short word that people look for: Active, Expired, Inactive or NotApplicable."""
+    if not facts.connector.keeps_tokens:
+        return "NotApplicable"
     if facts.holding is None or (facts.is_dead and not _lives(facts)):
         return "Inactive"
     return "Active" if _lives(facts) else "Expired"
@@ -214,6 +233,8 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
 def must_ask(facts: Facts) -> bool:
     """Whether a consent request has to be opened: no usable consent is held, none is asked for, and somebody can be asked."""
     usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
+    if not facts.connector.keeps_tokens:
+        usable = facts.consent is not None
     askable = accepted(facts).holds and facts.connector.ready and facts.trouble is not Trouble.UNSEALABLE
     return askable and not usable and not facts.has_open_request and not facts.is_suspended
 
