@@ -134,6 +134,7 @@ class ServerStatus(Wire):
     issuer: str | None = None
     authorization_endpoint: str | None = None
     iss_parameter_supported: bool | None = None
+    features: tuple[str, ...] = ()
 
 
 class OAuthConnectorStatus(Wire):
@@ -142,6 +143,7 @@ class OAuthConnectorStatus(Wire):
     observed_generation: int | None = None
     redirect_uri: str | None = None
     server: ServerStatus | None = None
+    grants: int | None = None
     conditions: tuple[Condition, ...] = ()
 
 

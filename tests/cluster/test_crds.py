@@ -152,8 +152,9 @@ READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "as it
     [
         pytest.param(
             CONNECTOR,
-            {"redirectURI": "https://connect.example.com/callback/team-a/git"},
+            {"redirectURI": "https://connect.example.com/callback/team-a/git", "grants": 12},
             {
+                "Grants": 12,
                 "Ready": "True",
                 "Reason": "Ready",
                 "Redirect URI": "https://connect.example.com/callback/team-a/git",

@@ -177,6 +177,8 @@ def delivered(facts: Facts) -> Verdict:
         if secret.copy is Copy.UNWRITABLE:
             return false("Delivered", "WriteFailed", f"Secret {secret.name} cannot be written: {secret.detail}.")
     behind = [secret.name for secret in facts.secrets if secret.copy is not Copy.CURRENT]
+    if behind and not facts.connector.exists:
+        return pending("Delivered", f"Nothing can be written without the connector: {', '.join(behind)}.")
     if behind:
         return pending("Delivered", f"Being written: {', '.join(behind)}.")
     return true("Delivered", "Delivered" if facts.secrets else "OnRequest")
