@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.provider import ISSUER, MemoryProvider
+from fakes.provider import answer as answering
 from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.core.records import Sealed
@@ -211,6 +212,38 @@ async def test_a_profile_does_not_open_for_another_client() -> None:
     assert await scene.reason() == "ConnectorReplaced"
     assert "account" not in await scene.status()
     assert await scene.asked()
+
+
+async def test_another_client_that_keeps_none_is_connected_beside_a_set_of_the_old() -> None:
+    scene = await Scene.open_consented()
+    tokenset = (await scene.sealed()).tokenset
+    await scene.disconnect()
+    await scene.connect(clientID="another", tokenStorage="Disabled")
+    assert await scene.reason() == "ConnectorReplaced"
+    await scene.bring(await scene.asked())
+    await scene.settle()
+    assert await scene.reason() == "TokensNotKept"
+    assert (await scene.sealed()).tokenset == tokenset, "nobody could open it, and it is not thrown away"
+    assert "a-refresh-token" not in scene.provider.sent[-1]
+
+
+async def test_a_set_that_is_held_and_a_profile_are_told_apart() -> None:
+    scene = await Scene.open(openid())
+    await consent(scene)
+    scene.provider.next = [answering({"error": "invalid_grant"}, 400)]
+    await scene.pass_time(timedelta(minutes=50))
+    assert await scene.reason() == "ReauthorizationRequired"
+    held = await scene.sealed()
+    await store(scene, "Disabled")
+    assert (await scene.status())["account"] == {"subject": "alice"}
+    await consent(scene, sub="bob")
+    assert (await scene.status())["account"] == {"subject": "bob"}
+    now = await scene.sealed()
+    assert (now.tokenset, now.meta, now.outcome, now.claim) == (held.tokenset, held.meta, held.outcome, held.claim)
+    await store(scene, "Enabled")
+    assert (await scene.status())["account"] == {"subject": "alice"}
+    assert await scene.reason() == "ReauthorizationRequired", "it is as dead as it was"
+    assert len(scene.provider.sent) == 3
 
 
 async def test_a_profile_is_no_token_set() -> None:

@@ -90,6 +90,7 @@ async def test_somebody_elses_secret_of_that_name_stays() -> None:
     await scene.settle()
     await suspend(scene)
     assert (await scene.delivered())["data"] == {"access_token": "mine"}
+    assert (await scene.condition("Delivered"))["message"] == "Nothing is handed out while spec.suspend is true."
     assert await scene.reason() == "Suspended"
 
 
