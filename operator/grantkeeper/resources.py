@@ -45,6 +45,13 @@ class ScopeSeparator(StrEnum):
         return "," if self is ScopeSeparator.COMMA else " "
 
 
+class TokenStorage(StrEnum):
+    """Whether the tokens of a consent are kept, or only whose account it was."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
 class RevocationPolicy(StrEnum):
     """What happens to the tokens at the authorization server when the grant is deleted."""
 
@@ -145,6 +152,7 @@ class OAuthConnectorSpec(Wire):
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
     token_parameters: dict[str, str] = Field(default_factory=dict)
     scope_separator: ScopeSeparator | None = None
+    token_storage: TokenStorage = TokenStorage.ENABLED
     ca_bundle: str | None = None
     consent: ConsentSpec = ConsentSpec()
     refresh: RefreshSpec = RefreshSpec()
@@ -156,6 +164,7 @@ class ServerStatus(Wire):
     issuer: str | None = None
     authorization_endpoint: str | None = None
     iss_parameter_supported: bool | None = None
+    features: tuple[str, ...] = ()
 
 
 class OAuthConnectorStatus(Wire):
@@ -164,6 +173,7 @@ class OAuthConnectorStatus(Wire):
     observed_generation: int | None = None
     redirect_uri: str | None = None
     server: ServerStatus | None = None
+    grants: int | None = None
     conditions: tuple[Condition, ...] = ()
 
 
@@ -207,6 +217,7 @@ class UserGrantSpec(Wire):
     expected_account: ExpectedAccount | None = None
     scopes: tuple[str, ...] = ()
     purpose: str | None = None
+    suspend: bool = False
     secrets: tuple[SecretSpec, ...] = ()
     revocation_policy: RevocationPolicy = RevocationPolicy.REVOKE
 

@@ -97,6 +97,8 @@ def test_documented_examples_are_accepted(api: httpx.Client) -> None:
         pytest.param(
             CONNECTOR, {"scopes": ["repo"], "pkce": "Disabled", "clientSecretRef": {"name": "another"}}, id="a connector's habits"
         ),
+        pytest.param(CONNECTOR, {"tokenStorage": "Disabled"}, id="whether a connector keeps tokens"),
+        pytest.param(GRANT, {"suspend": True}, id="whether a grant is suspended"),
         pytest.param(GRANT, {"scopes": ["repo"], "secrets": [{"name": "git-token"}], "revocationPolicy": "Retain"}, id="a grant's wishes"),
     ],
 )
@@ -113,12 +115,13 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
             CONNECTOR,
             {
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
+                "tokenStorage": "Enabled",
                 "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
                 "consent": {"link": "OnRequest"},
             },
             id="a connector",
         ),
-        pytest.param(GRANT, {"revocationPolicy": "Revoke"}, id="a grant"),
+        pytest.param(GRANT, {"revocationPolicy": "Revoke", "suspend": False}, id="a grant"),
     ],
 )
 def test_what_is_left_out_is_filled_in(api: httpx.Client, manifest: dict[str, Any], defaults: dict[str, Any]) -> None:
@@ -150,8 +153,9 @@ READY = {"type": "Ready", "status": "True", "reason": "Ready", "message": "as it
     [
         pytest.param(
             CONNECTOR,
-            {"redirectURI": "https://connect.example.com/callback/team-a/git"},
+            {"redirectURI": "https://connect.example.com/callback/team-a/git", "grants": 12},
             {
+                "Grants": 12,
                 "Ready": "True",
                 "Reason": "Ready",
                 "Provider": None,

@@ -35,7 +35,9 @@ def test_a_connector_says_what_to_register_and_whom_it_talks_to(stage: Stage) ->
     stage.add_connector()
     connector = stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True")
     assert status(connector)["redirectURI"] == f"{stage.installation.external_url}/callback/{stage.namespace}/calendar"
-    assert status(connector)["server"] == {
+    server = status(connector)["server"]
+    assert {"Refresh", "Revocation", "Introspection", "OpenIDConnect"} <= set(server.pop("features"))
+    assert server == {
         "issuer": stage.auth_server.issuer,
         "authorizationEndpoint": f"{stage.auth_server.issuer}/auth",
         "issParameterSupported": True,

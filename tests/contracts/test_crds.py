@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 from contracts.schemas import CRDS, ROOT, VECTORS, Rule, Schema, complaints, find_rules, load_crds, read_example, schema_of, walk
+from grantkeeper.core.servers import FEATURES
 from grantkeeper.resources import GROUP, VERSION, OAuthConnector, UserGrant
 
 MODELS: dict[str, type[BaseModel]] = {"OAuthConnector": OAuthConnector, "UserGrant": UserGrant}
@@ -78,6 +79,11 @@ def test_documentation_shows_an_example_of_each_kind_that_is_valid() -> None:
 @pytest.mark.parametrize("path", manifests(ROOT / "examples"))
 def test_example_is_valid(path: Path) -> None:
     assert [judge(manifest) for manifest in ours(path.read_text()) if judge(manifest)] == []
+
+
+def test_features_are_told_in_the_order_of_the_crd() -> None:
+    server = schema_of("OAuthConnector")["properties"]["status"]["properties"]["server"]
+    assert list(FEATURES) == server["properties"]["features"]["items"]["enum"]
 
 
 # CRDs and test vectors

@@ -11,6 +11,7 @@ import pytest
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.planning import Act, Step, plan, token_state
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -30,6 +31,8 @@ HELD = Holding(
 EXPIRED = replace(HELD, expires_at=NOW, due_at=NOW - timedelta(minutes=15))
 DUE = replace(HELD, due_at=NOW)
 MADE = (SecretFacts("token", Copy.CURRENT),)
+UNKEPT = replace(READY, keeps_tokens=False)
+PROFILE = Profile(recorded_at=NOW, revoked=True)
 
 
 def facts(**changes: Any) -> Facts:  # any field of Facts
@@ -142,6 +145,51 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             id="a template became wrong: the other Secrets stay fresh",
         ),
         pytest.param(
+            facts(is_suspended=True, holding=DUE, handed_out=("token", "old"), surplus=("old",)),
+            (Act.WITHDRAW, Act.WITHDRAW),
+            "Suspended",
+            id="suspended: what was handed out goes, nothing is refreshed",
+        ),
+        pytest.param(
+            facts(is_suspended=True, secrets=(SecretFacts("token", Copy.MISSING),)), (), "Suspended", id="suspended: deliver nothing"
+        ),
+        pytest.param(unasked(is_suspended=True), (), "Pending", id="suspended before anybody was asked: ask nobody"),
+        pytest.param(
+            unasked(is_suspended=True, has_open_request=True, answers=("a",)),
+            (Act.REDEEM,),
+            "AwaitingConsent",
+            id="suspended, and somebody answers: redeem it",
+        ),
+        pytest.param(unasked(is_suspended=True, has_lapsed_request=True), (Act.ASK,), "Pending", id="suspended, not answered: close it"),
+        pytest.param(
+            facts(is_suspended=True, is_dead=True, holding=DUE), (), "ReauthorizationRequired", id="suspended and refused: ask nobody"
+        ),
+        pytest.param(
+            facts(is_suspended=True, is_deleting=True, is_held=True, handed_out=("token",)),
+            (Act.RELEASE,),
+            "Suspended",
+            id="suspended and deleted: release",
+        ),
+        pytest.param(facts(connector=UNKEPT, holding=None), (Act.ASK,), "AwaitingConsent", id="no tokens are kept: whose account is it?"),
+        pytest.param(facts(connector=UNKEPT, holding=None, profile=PROFILE), (), "TokensNotKept", id="the account is known: ask nobody"),
+        pytest.param(
+            facts(connector=UNKEPT, holding=None, refusal="AccountMismatch"), (Act.ASK,), "AccountMismatch", id="none kept, another account"
+        ),
+        pytest.param(
+            facts(connector=UNKEPT, holding=DUE, handed_out=("token",), secrets=(SecretFacts("token", Copy.STALE),)),
+            (Act.WITHDRAW,),
+            "TokensNotKept",
+            id="switched to keep none: withdraw, do not refresh, ask nobody",
+        ),
+        pytest.param(facts(connector=UNKEPT, holding=EXPIRED, is_dead=True), (), "TokensNotKept", id="none kept, and what was is dead"),
+        pytest.param(
+            facts(holding=None, profile=PROFILE, secrets=()), (Act.ASK,), "AwaitingConsent", id="a profile, and tokens are kept: ask"
+        ),
+        pytest.param(
+            facts(connector=UNKEPT, holding=None, trouble=Trouble.REPLACED), (Act.ASK,), "ConnectorReplaced", id="none kept, another client"
+        ),
+        pytest.param(facts(connector=UNKEPT, is_suspended=True, holding=None), (), "Pending", id="none kept and suspended: ask nobody"),
+        pytest.param(
             facts(is_deleting=True, is_held=True, answers=("a",)), (Act.RELEASE,), "Ready", id="deleted: release, and nothing else"
         ),
         pytest.param(facts(is_deleting=True), (), "Ready", id="deleted, held by others: nothing is left to do"),
@@ -212,6 +260,9 @@ def test_a_refresh_does_not_wait_for_a_wider_consent() -> None:
         pytest.param(facts(is_dead=True), "Active", id="refused, and the access token still lives"),
         pytest.param(facts(holding=EXPIRED, is_dead=True), "Inactive", id="refused and run out"),
         pytest.param(facts(holding=replace(HELD, expires_at=None)), "Active", id="never expires"),
+        pytest.param(facts(connector=UNKEPT), "NotApplicable", id="the connector keeps none"),
+        pytest.param(facts(is_suspended=True), "Active", id="suspended: what is held is told as it is"),
+        pytest.param(facts(is_suspended=True, holding=EXPIRED), "Expired", id="suspended, run out meanwhile"),
     ],
 )
 def test_token_state(given: Facts, state: str) -> None:
@@ -234,6 +285,43 @@ def test_token_state(given: Facts, state: str) -> None:
 )
 def test_wake_at(given: Facts, wake_at: datetime | None) -> None:
     assert plan(given).wake_at == wake_at
+
+
+def test_a_suspended_grant_says_so_and_what_becomes_of_its_secrets() -> None:
+    verdicts = {v.type: v for v in plan(facts(is_suspended=True, handed_out=("token",))).verdicts}
+    assert (verdicts["Fresh"].truth, verdicts["Fresh"].reason) == (Truth.FALSE, "Suspended")
+    assert (verdicts["Delivered"].truth, verdicts["Delivered"].reason) == (Truth.UNKNOWN, "Pending")
+    assert "token" in verdicts["Delivered"].message
+    assert verdicts["Authorized"].holds
+    assert "Stalled" not in verdicts
+    handed_in = {v.type: v for v in plan(facts(is_suspended=True)).verdicts}
+    assert handed_in["Delivered"].message == "Nothing is handed out while spec.suspend is true."
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        pytest.param(facts(connector=UNKEPT, holding=None, profile=PROFILE), "revoked at once", id="revoked"),
+        pytest.param(
+            facts(connector=UNKEPT, holding=None, profile=Profile(recorded_at=NOW, revoked=False)),
+            "not revoked",
+            id="not taken",
+        ),
+        pytest.param(facts(connector=UNKEPT), "stay sealed", id="held from before"),
+        pytest.param(facts(connector=UNKEPT, is_suspended=True), "end with the grant.", id="held from before, and suspended"),
+    ],
+)
+def test_what_became_of_the_tokens_is_said(given: Facts, says: str) -> None:
+    verdicts = {v.type: v for v in plan(given).verdicts}
+    assert says in verdicts["Authorized"].message
+    assert "No one is asked" not in verdicts["Authorized"].message
+    assert verdicts["Delivered"].truth is Truth.UNKNOWN
+    assert not verdicts["Fresh"].holds
+
+
+def test_no_one_is_told_to_wait_for_a_link_while_suspended() -> None:
+    refused = next(v for v in plan(unasked(is_suspended=True, refusal="ConsentDenied")).verdicts if v.type == "Authorized")
+    assert refused.message.endswith("No one is asked while spec.suspend is true.")
 
 
 def test_a_person_must_act_only_where_no_one_is_being_asked() -> None:

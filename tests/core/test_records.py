@@ -24,6 +24,7 @@ WHOLE = Sealed(
     resource_version="7",
     annotations={"example.com/note": "kept", "grantkeeper.dev/grant": "team/alice"},
     tokenset="sealed",
+    profile="sealed too",
     requests=("one", "two"),
     claim=CLAIM.model_copy(update={"set_aside": CLAIM}),
     outcome=Attempt(hash="f" * 64, reason="Refreshed", time=NOW, spec_generation=1),
@@ -101,5 +102,5 @@ def test_a_closed_request_says_why() -> None:
 
 def test_nothing_in_a_sealed_secret_is_in_clear() -> None:
     body = write_sealed(WHOLE, "operator")
-    assert set(body["data"]) == {"tokenset", "requests", "claim", "outcome", "deliveries", "handled", "meta"}
+    assert set(body["data"]) == {"tokenset", "profile", "requests", "claim", "outcome", "deliveries", "handled", "meta"}
     assert base64.b64decode(body["data"]["tokenset"]) == b"sealed"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from grantkeeper.core.rotation import Habit, is_renewed_by_use, note_turnover
+from grantkeeper.core.rotation import Manner, is_renewed_by_use, note_turnover
 from grantkeeper.core.tokens import TokenSet, Turnover
 from grantkeeper.resources import RefreshSpec, Rotation
 
@@ -39,7 +39,7 @@ NOTHING, ONCE, TWICE, CHANGED = Turnover(), Turnover(kept=1), Turnover(kept=2), 
 )
 def test_what_is_held_of_a_server(rotation: Rotation, seen: Turnover, rotates: bool, is_renewed: bool) -> None:
     spec = RefreshSpec(rotation=rotation)
-    assert Habit.of(spec, tokens(seen)).rotates is rotates
+    assert Manner.of(spec, tokens(seen)).rotates is rotates
     assert is_renewed_by_use(spec, tokens(seen)) is is_renewed
 
 
@@ -60,7 +60,7 @@ def test_one_that_once_changed_is_never_held_to_stay() -> None:
     seen = CHANGED
     for _ in range(9):
         seen = note_turnover(seen, changed=False)
-    assert Habit.of(RefreshSpec(), tokens(seen)).rotates
+    assert Manner.of(RefreshSpec(), tokens(seen)).rotates
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_one_that_once_changed_is_never_held_to_stay() -> None:
     ],
 )
 def test_a_leeway(leeway: int, answer_within: int, retry_for: int | None) -> None:
-    habit = Habit.of(RefreshSpec(leeway_seconds=leeway), tokens(NOTHING))
-    assert habit.answer_within == timedelta(seconds=answer_within)
-    assert habit.retry_until(NOW) == (None if retry_for is None else NOW + timedelta(seconds=retry_for))
+    manner = Manner.of(RefreshSpec(leeway_seconds=leeway), tokens(NOTHING))
+    assert manner.answer_within == timedelta(seconds=answer_within)
+    assert manner.retry_until(NOW) == (None if retry_for is None else NOW + timedelta(seconds=retry_for))

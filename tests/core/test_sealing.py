@@ -19,7 +19,7 @@ from joserfc.jwk import OctKey
 from joserfc.registry import HeaderParameter
 
 from grantkeeper.core.keyring import Keyring
-from grantkeeper.core.sealing import REQUEST, TOKENSET, Context, DataKey, Reason, hash_connector, open_sealed, prepare, seal
+from grantkeeper.core.sealing import PROFILE, REQUEST, TOKENSET, Context, DataKey, Reason, hash_connector, open_sealed, prepare, seal
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import OAuthConnectorSpec
 
@@ -170,6 +170,7 @@ def test_a_request_does_not_pass_for_a_set_of_tokens_nor_the_reverse() -> None:
     assert open_sealed(request, CONTEXT, KEYRING, typ=REQUEST).payload == PAYLOAD
     assert reason_of(request) == Reason.MALFORMED
     assert reason_of(KNOWN, typ=REQUEST) == Reason.MALFORMED
+    assert reason_of(KNOWN, typ=PROFILE) == Reason.MALFORMED
 
 
 def test_after_a_rotation_the_old_key_still_opens_and_the_new_one_seals() -> None:

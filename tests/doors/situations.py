@@ -63,6 +63,10 @@ def _unreachable(house: House) -> None:
     house.server.fail = fail
 
 
+def _unkept(house: House) -> None:
+    house.server.connector()["spec"]["tokenStorage"] = "Disabled"
+
+
 def _broken(house: House) -> None:
     del house.server.grant()["spec"]["user"]
 
@@ -95,6 +99,7 @@ SITUATIONS = (
         "Connect your Example Calendar account?",
         arrange=_with_status("Open", tokenState="Active", grantedScopes=["openid", "calendar.read"]),
     ),
+    Situation("question, no tokens kept", 200, "Connect your Example Calendar account?", arrange=_unkept),
     Situation("waiting", 200, "Just a moment", f"{LINK}?look=1", _with_request(state="Answered")),
     Situation("waiting, slow", 200, "Still working on it", f"{LINK}?look=12"),
     Situation("waiting, stopped", 200, "Still working on it", f"{LINK}?look=40"),

@@ -46,7 +46,9 @@ def seen(
     return judge(known, entry, OAuthConnector.read(body) if found else None, now=NOW + timedelta(days=7 if late else 0), look=look)
 
 
-QUESTION = Question(ASKER, SERVER, SCOPES, ("calendar-alice-token",), revokes=True, expires_at=NOW + timedelta(days=6, hours=3), now=NOW)
+QUESTION = Question(
+    ASKER, SERVER, SCOPES, ("calendar-alice-token",), revokes=True, keeps=True, expires_at=NOW + timedelta(days=6, hours=3), now=NOW
+)
 ALL = ["openid", "calendar.read", "calendar.write"]
 
 

@@ -106,11 +106,11 @@ class Scene:
             if plural in WATCHED:
                 self.controller.take_in(plural, event, body)
 
-    async def bring(self, request_id: str, *, number: int = 1, **redirect: Any) -> None:
+    async def bring(self, request_id: str, *, number: int = 1, grant: str = "alice", **redirect: Any) -> None:
         """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with."""
         redirect = {"code": "a-code", "error": None, "iss": ISSUER, **redirect}
         code = SecretStr(redirect.pop("code"))
-        link, callback = Link(NAMESPACE, "alice", SecretStr(request_id)), Callback(NAMESPACE, "calendar")
+        link, callback = Link(NAMESPACE, grant, SecretStr(request_id)), Callback(NAMESPACE, "calendar")
         state = SecretStr("what the pages alone judge")
         answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
         await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))
@@ -126,6 +126,16 @@ class Scene:
     async def patch_connector(self, **spec: Any) -> None:
         """Change the connector, as somebody who applies it."""
         await self.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": spec})
+
+    async def disconnect(self) -> None:
+        """Delete the connector."""
+        await self.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+        await self.settle()
+
+    async def connect(self, **spec: Any) -> None:
+        """Create the connector again; `spec` overrides fields of it."""
+        await self.cluster.create(OAUTHCONNECTORS, NAMESPACE, {**CONNECTOR_BODY, "spec": {**CONNECTOR_BODY["spec"], **spec}})
+        await self.settle()
 
     async def status(self) -> Object:
         """The grant's status."""

@@ -135,6 +135,7 @@ async def test_a_preset_with_an_issuer_is_discovered() -> None:
         "issuer": ISSUER,
         "authorizationEndpoint": f"{ISSUER}/authorize",
         "issParameterSupported": True,
+        "features": ["Revocation"],
     }
 
 

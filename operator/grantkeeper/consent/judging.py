@@ -14,7 +14,16 @@ from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
 from grantkeeper.core.requests import SUPERSEDED, hash_id, read_wish
-from grantkeeper.resources import PKCE, Account, ConsentRequestStatus, OAuthConnector, RequestState, RevocationPolicy, UserGrant
+from grantkeeper.resources import (
+    PKCE,
+    Account,
+    ConsentRequestStatus,
+    OAuthConnector,
+    RequestState,
+    RevocationPolicy,
+    TokenStorage,
+    UserGrant,
+)
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""
@@ -62,7 +71,7 @@ def judge(
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
-            return _ask(grant, request, habits, server, now) if server else Notice.UNREADY
+            return _ask(grant, request, connector, habits, server, now) if connector and server else Notice.UNREADY
         case RequestState.GRANTED:
             account = _name_account(grant.status.account)
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, habits)
@@ -128,13 +137,16 @@ def _read_host(url: str | None) -> str | None:
     return match[1].lower() if match else None
 
 
-def _ask(grant: UserGrant, request: ConsentRequestStatus, habits: Habits | None, server: Server, now: datetime) -> Question:
+def _ask(  # everything that is on the page
+    grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnector, habits: Habits | None, server: Server, now: datetime
+) -> Question:
     return Question(
         asker=_describe_asker(grant),
         server=server,
         scopes=_describe_scopes(request.scopes, habits, held=grant.status.granted_scopes if _is_connected(grant) else ()),
         secrets=tuple(secret.name for secret in grant.spec.secrets),
         revokes=grant.spec.revocation_policy is RevocationPolicy.REVOKE,
+        keeps=connector.spec.token_storage is TokenStorage.ENABLED,
         expires_at=request.expiration_time,
         now=now,
     )

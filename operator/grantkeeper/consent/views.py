@@ -67,6 +67,8 @@ class Question:
     scopes: tuple[Scope, ...]
     secrets: tuple[str, ...]
     revokes: bool
+    keeps: bool
+    """Whether the tokens are kept, or only whose account it is."""
     expires_at: datetime
     now: datetime
 

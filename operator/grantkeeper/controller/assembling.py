@@ -38,7 +38,7 @@ from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.revoking import Revoker
-from grantkeeper.controller.running import CONNECTOR, GRANT, Controller
+from grantkeeper.controller.running import CONNECTOR, COUNT, COUNT_AFTER, GRANT, Controller
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings
 from grantkeeper.controller.sweeping import Sweeper
@@ -90,6 +90,7 @@ async def assemble(
         clock,
         changed=wake_users,
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
+        count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
         key_sets=KeySets(provider, clock, meter),
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)

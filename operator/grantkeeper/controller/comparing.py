@@ -41,6 +41,10 @@ class Comparer:
             return ()
         return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
 
+    def find_handed_out(self, sealed: Sealed | None) -> tuple[str, ...]:
+        """The delivered Secrets that are ours, asked for or not."""
+        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), ()) if sealed is not None else ()
+
     def stand_off(self, grant: UserGrant, name: str, obstacle: Obstacle) -> None:
         """Remember that a Secret could not be written."""
         self._obstacles[grant.metadata.uid, name] = obstacle

@@ -23,6 +23,7 @@ from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
 from grantkeeper.core.reporting import patch_status
+from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
 from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
 from grantkeeper.objects import Condition
@@ -31,7 +32,6 @@ from grantkeeper.resources import (
     OAuthConnector,
     OAuthConnectorSpec,
     OAuthConnectorStatus,
-    ServerStatus,
 )
 
 log = structlog.get_logger()
@@ -67,6 +67,8 @@ class Connectors:
     """Called when what is known of a connector has changed, so that its grants are looked at."""
     look: Callable[[Name], None]
     """Called to have a connector looked at again."""
+    count_later: Callable[[Name], None]
+    """Called to have a connector's grants counted in a while: grants come and go in crowds, and each write wakes whoever watches."""
     key_sets: KeySets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Connectors:
             self.changed(name)
             return None
         before = self._start(name, connector)
+        if before.generation not in {0, connector.metadata.generation}:
+            self.changed(name)  # what the spec says counts at once; what the server says may take a while
         self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
         self._put(name, replace(self.standing(name), **await self._look_at_secret(connector)))
         found = await self._look_at_server(connector)
@@ -95,12 +99,24 @@ class Connectors:
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints, standing.generation) != (before.is_ready, before.endpoints, before.generation):
-            self.changed(name)  # an edit alone may change what grants may ask for, and when they are refreshed
+        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
+            self.changed(name)
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
         return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
+
+    def notice_grants(self, name: Name) -> None:
+        """The grants of a connector have changed: they are counted in a while, where there are more or fewer than its status says."""
+        connector = self.registry.connectors.get(name)
+        if connector is not None and connector.status.grants != self.registry.count_grants(name):
+            self.count_later(name)
+
+    async def count(self, name: Name) -> None:
+        """Say how many grants a connector has now. One that is still to be judged is left to that, which says it too."""
+        connector, standing = self.registry.connectors.get(name), self.standing(name)
+        if connector is not None and (standing.uid, standing.generation) == (connector.metadata.uid, connector.metadata.generation):
+            await self._report(connector, standing, is_counting=True)
 
     async def client(self, name: Name) -> Remembered:
         """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
@@ -181,24 +197,25 @@ class Connectors:
                 return away | {"endpoints": stated_endpoints(habits)}
             return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
 
-    async def _report(self, connector: OAuthConnector, standing: Standing) -> None:
+    async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
+        """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
         name = (connector.metadata.namespace, connector.metadata.name)
         conditions = merge(
             connector.status.conditions, judge_connector(standing), generation=connector.metadata.generation, now=self.clock()
         )
-        server = standing.endpoints and ServerStatus(
-            issuer=standing.endpoints.issuer,
-            authorization_endpoint=standing.endpoints.authorization,
-            iss_parameter_supported=standing.endpoints.iss_parameter_supported,
-        )
+        server = show_server(standing.endpoints) if standing.endpoints is not None else None
         desired = OAuthConnectorStatus(
             observed_generation=connector.metadata.generation,
             redirect_uri=self.redirect_uri(name),
             server=server or connector.status.server,
+            grants=self.registry.count_grants(name),
             conditions=tuple(Condition.model_validate(condition) for condition in conditions),
         )
         patch = patch_status(connector.status, desired, connector.metadata.resource_version)
         if patch is None:
+            return
+        if patch["status"].keys() == {"grants"} and not is_counting:
+            self.count_later(name)
             return
         try:
             body = await self.cluster.patch(OAUTHCONNECTORS, *name, patch, subresource="status")

@@ -28,6 +28,7 @@ from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
 from grantkeeper.core.outcomes import Granted, Outcome
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending, describe
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.core.sealing import DataKey
@@ -36,7 +37,7 @@ from grantkeeper.core.succeeding import succeed
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict, Unsealable
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import OAuthConnector, RequestState, TokenStorage, UserGrant
 
 log = structlog.get_logger()
 
@@ -166,6 +167,10 @@ class Exchanger:
             await self._give_back(tokens, question)
             await self._fail(question, attempted, "AccountMismatch")
             return
+        if question.connector.spec.token_storage is TokenStorage.DISABLED:
+            await self._record(tokens, question, attempted, key)
+            line.info("connected; the tokens are not kept")
+            return
         if not await self._store(succeed(self._hold(question), tokens, question.sealed), question, attempted, key):
             line.warning("another consent is stored already; what came is given back")
             await self._give_back(tokens, question)
@@ -180,16 +185,34 @@ class Exchanger:
             return None
         return opened.tokens if opened is not None else None
 
-    async def _give_back(self, tokens: TokenSet, question: Question) -> None:
-        """Revoke what came and is not kept, unless that could end a consent that a grant holds, this one included."""
+    async def _give_back(self, tokens: TokenSet, question: Question) -> bool:
+        """Revoke what is not kept, unless that could end a consent that a grant holds; whether the server took it."""
         if may_revoke(account_of(tokens), self.siblings.of(question.name, question.connector.spec)):
-            await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
-        else:
-            log.warning(
-                "what came is not revoked, to spare a grant that may hold the same account",
-                namespace=question.grant.metadata.namespace,
-                grant=question.grant.metadata.name,
-            )
+            return await self.revoker.revoke(tokens, question.client, question.ca_bundle, connector=question.name)
+        log.warning(
+            "what came is not revoked, to spare a grant that may hold the same account",
+            namespace=question.grant.metadata.namespace,
+            grant=question.grant.metadata.name,
+        )
+        return False
+
+    async def _record(self, tokens: TokenSet, question: Question, attempted: Attempted, key: DataKey) -> None:
+        """Revoke the tokens, and keep whose they were: in this order, so that what is said of the revocation is stored with the one write.
+
+        Killed in between, the person is asked once more, and the code is not presented again.
+        """
+        revoked = await self._give_back(tokens, question)
+        profile = Profile(account=tokens.id_claims, scope=tokens.scope, recorded_at=self.presenter.clock(), revoked=revoked)
+        text = self.seals.seal_profile(profile, question.grant, question.connector.spec, key=key)
+        granted = self._seal(question, asked.close(question.request, RequestState.GRANTED))
+        outcome = self._conclude_as("TokensNotKept", question, attempted)
+        before = attempted.claim.set_aside if attempted.claim else None
+
+        def change(sealed: Sealed) -> Sealed:
+            kept = sealed.outcome if sealed.tokenset is not None else outcome  # a set that is held keeps what is known of it
+            return sealed.model_copy(update={"profile": text, "requests": granted, "claim": before, "outcome": kept})
+
+        await self.presenter.committer.note(attempted.sealed, change)
 
     async def _store(self, tokens: TokenSet, question: Question, attempted: Attempted, key: DataKey) -> bool:
         """Store the set; False where another consent was stored meanwhile."""

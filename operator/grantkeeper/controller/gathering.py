@@ -15,12 +15,13 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Claim, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, ConsentLink, OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import FINALIZER, ConsentLink, OAuthConnector, RequestState, TokenStorage, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
@@ -61,6 +62,7 @@ class Gatherer:
         connector = self.registry.connectors.get(grant.connector_name)
         sealed = self.registry.sealed.get(grant.metadata.uid)
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
+        profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
         holding = self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
@@ -73,7 +75,7 @@ class Gatherer:
             of_this_token
             and outcome is not None
             and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
-            and outcome.spec_generation == grant.metadata.generation
+            and (outcome.spec_generation == grant.metadata.generation or grant.spec.suspend)  # a pause is no new try
         )
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
@@ -93,6 +95,7 @@ class Gatherer:
                 is_held=FINALIZER in grant.metadata.finalizers,
                 connector=self._connector_facts(grant, connector),
                 holding=holding,
+                profile=profile,
                 trouble=trouble,
                 trouble_detail=detail,
                 is_dead=refused or is_exhausted,
@@ -110,6 +113,8 @@ class Gatherer:
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now),
                 surplus=self.comparer.find_surplus(grant, sealed),
+                handed_out=self.comparer.find_handed_out(sealed),
+                is_suspended=grant.spec.suspend,
                 look_again_at=self.comparer.try_again_at(grant),
                 wanted=wanted,
                 wish=self._find_wish(grant, sealed),
@@ -134,6 +139,21 @@ class Gatherer:
         """The hash that somebody asks for a link with, unless that was acted on."""
         wish = read_wish(grant.metadata.annotations) or ""
         return wish if sealed is None or sealed.handled is None or wish not in sealed.handled.connect else ""
+
+    def _recall(
+        self, sealed: Sealed | None, connector: OAuthConnector | None, trouble: Trouble | None, detail: str
+    ) -> tuple[Profile | None, Trouble | None, str]:
+        """The profile, and what is in the way of what is used: of the set where tokens are kept, and of the profile where they are not."""
+        if sealed is None or connector is None or sealed.profile is None:
+            return None, trouble, detail
+        is_used = connector.spec.token_storage is TokenStorage.DISABLED
+        try:
+            profile = self.seals.open_profile(sealed, connector.spec)
+        except Unsealable as error:
+            if not is_used or trouble is not None:
+                return None, trouble, detail
+            return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+        return profile, None if is_used and trouble is Trouble.REPLACED else trouble, detail
 
     def forget(self, uid: str) -> None:
         """The grant is gone."""
@@ -195,6 +215,7 @@ class Gatherer:
             is_judged=standing.is_judged,
             lacks=lacks,
             shows_links=connector.spec.consent.link is ConsentLink.STATUS,
+            keeps_tokens=connector.spec.token_storage is TokenStorage.ENABLED,
         )
 
 

@@ -33,6 +33,8 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
+AS_WANTED = frozenset({"AwaitingConsent", "Suspended", "TokensNotKept"})
+"""Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +135,5 @@ class Keeper:
         if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
             return
         message = ready.message or "A fresh access token is delivered."
-        is_warning = ready.truth is Truth.FALSE and ready.reason != "AwaitingConsent"  # that nobody has answered yet is no fault
+        is_warning = ready.truth is Truth.FALSE and ready.reason not in AS_WANTED
         await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)

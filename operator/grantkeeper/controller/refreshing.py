@@ -26,7 +26,7 @@ from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
-from grantkeeper.core.rotation import Habit
+from grantkeeper.core.rotation import Manner
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
@@ -44,7 +44,7 @@ class Flight:
     connector: OAuthConnector
     held: OpenedTokens
     refresh_hash: str
-    habit: Habit
+    manner: Manner
     earlier: Claim | None
     """The claim on the same token whose answer was lost, if this is a retry."""
     attempted: Attempted
@@ -104,7 +104,7 @@ class Refresher:
                 connector=grant.connector_name,
                 ca_bundle=remembered.ca_bundle,
                 read=read,
-                within=flight.habit.answer_within,
+                within=flight.manner.answer_within,
             )
             await self._settle(result, flight)
             self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
@@ -113,21 +113,21 @@ class Refresher:
 
     async def _take_off(self, grant: UserGrant, connector: OAuthConnector, sealed: Sealed, held: OpenedTokens, key: DataKey) -> Flight:
         """Claim the token where it may be spent; Conflict where somebody wrote first."""
-        habit = Habit.of(connector.spec.refresh, held.tokens)
+        manner = Manner.of(connector.spec.refresh, held.tokens)
         digest = fingerprint(held.tokens.refresh_token) if held.tokens.refresh_token else ""
         earlier = sealed.claim.model_copy(update={"lost": True}) if sealed.claim and sealed.claim.hash == digest else None
         deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
         prepared = sealed.model_copy(update={"deliveries": deliveries})
-        if habit.rotates:
-            attempted = await self.presenter.claim(prepared, self._claim(held, digest, habit, earlier))
+        if manner.rotates:
+            attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier))
         else:
             attempted = self.presenter.go_unclaimed(prepared)
-        return Flight(grant, connector, held, digest, habit, earlier, attempted, key)
+        return Flight(grant, connector, held, digest, manner, earlier, attempted, key)
 
-    def _claim(self, held: OpenedTokens, digest: str, habit: Habit, earlier: Claim | None) -> Claim:
+    def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None) -> Claim:
         now = self.presenter.clock()
         presented = earlier.presentations if earlier else 0
-        until = earlier.retry_until if earlier else habit.retry_until(now)
+        until = earlier.retry_until if earlier else manner.retry_until(now)
         is_as_if_first = earlier is not None and until is not None and now < until
         return Claim(
             attempt=self.presenter.new_attempt(),
@@ -136,7 +136,7 @@ class Refresher:
             hash=digest,
             generation=held.generation,
             presentations=max(presented, 1) if is_as_if_first else presented + 1,
-            not_before_retry=habit.risk_at(held.tokens, now),
+            not_before_retry=manner.risk_at(held.tokens, now),
             retry_until=until,
         )
 

@@ -104,6 +104,10 @@ class Registry:
         """The grants that refer to this connector."""
         return [self.grants[uid] for uid in self._users.get(connector, ()) if uid in self.grants]
 
+    def count_grants(self, connector: Name) -> int:
+        """How many grants refer to this connector."""
+        return len(self._users.get(connector, ()))
+
     def is_claimed_by(self, holder: Holder) -> bool:
         """Whether a claim of this holder stands whose outcome it still awaits, or has not stored yet."""
         claims = (sealed.claim for sealed in self.sealed.values())

@@ -28,7 +28,8 @@ from grantkeeper.errors import ClusterError, KeyringError
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(minutes=5)
-GRANT, CONNECTOR, ORPHAN, KEYRING = "grant", "connector", "orphan", "keyring"
+COUNT_AFTER = timedelta(seconds=10)
+GRANT, CONNECTOR, COUNT, ORPHAN, KEYRING = "grant", "connector", "count", "orphan", "keyring"
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class Controller:
             case "usergrants":
                 if (grant := self.registry.note_grant(body, gone=gone)) is not None:
                     self.agenda.wake((ORPHAN if gone else GRANT, grant.metadata.uid))
+                    self.connectors.notice_grants(grant.connector_name)
             case "oauthconnectors":
                 if (connector := self.registry.note_connector(body, gone=gone)) is not None:
                     self.looks.wake((CONNECTOR, f"{connector.metadata.namespace}/{connector.metadata.name}"))
@@ -98,6 +100,10 @@ class Controller:
             case "connector":
                 namespace, _, name = key.partition("/")
                 return await self.connectors.keep((namespace, name))
+            case "count":
+                namespace, _, name = key.partition("/")
+                await self.connectors.count((namespace, name))
+                return None
             case "keyring":
                 await self._follow_keyring()
                 return None

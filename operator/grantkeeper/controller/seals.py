@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from grantkeeper.core import sealing
 from grantkeeper.core.keyring import Keyring
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.requests import ConsentRequest
-from grantkeeper.core.sealing import REQUEST, Context, DataKey
+from grantkeeper.core.sealing import PROFILE, REQUEST, Context, DataKey
 from grantkeeper.core.tokens import TokenSet, write_payload
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import OAuthConnectorSpec, UserGrant
@@ -52,6 +53,16 @@ class Seals:
                 continue
         return tuple(opened)
 
+    def open_profile(self, sealed: Sealed, spec: OAuthConnectorSpec) -> Profile | None:
+        """What is kept in the place of tokens, None where there is nothing; Unsealable where it does not open here."""
+        if sealed.profile is None:
+            return None
+        context = self._context(sealed.namespace, sealed.name, sealed.uid, spec)
+        try:
+            return Profile.model_validate_json(sealing.open_sealed(sealed.profile, context, self.keyring(), typ=PROFILE).payload)
+        except ValueError:
+            raise Unsealable("payload") from None
+
     def prepare(self) -> DataKey:
         """A data key, wrapped: asked for before a token is spent, so that keeping its successor cannot fail for want of one."""
         return sealing.prepare(self.keyring())
@@ -66,6 +77,11 @@ class Seals:
         """The requests as `requests` holds them, each under a key of its own."""
         context = self._context_of(grant, spec)
         return tuple(sealing.seal(write_payload(r), context, generation=generation, key=self.prepare(), typ=REQUEST) for r in requests)
+
+    def seal_profile(self, profile: Profile, grant: UserGrant, spec: OAuthConnectorSpec, *, key: DataKey) -> str:
+        """The profile as `profile` holds it, in the grant's generation: it is no token set, and counts as none."""
+        context, generation = self._context_of(grant, spec), grant.metadata.generation
+        return sealing.seal(write_payload(profile), context, generation=generation, key=key, typ=PROFILE)
 
     def _context_of(self, grant: UserGrant, spec: OAuthConnectorSpec) -> Context:
         return self._context(grant.metadata.namespace, grant.metadata.name, grant.metadata.uid, spec)

@@ -25,10 +25,10 @@ def unasked_scopes(facts: Facts) -> tuple[str, ...]:
 
 
 def missing_scopes(facts: Facts) -> tuple[str, ...]:
-    """The scopes that are wanted and that the tokens which are held do not have; none where none are held."""
-    if facts.holding is None:
+    """The scopes that are wanted and not granted; none where nobody has consented."""
+    if facts.consent is None:
         return ()
-    return tuple(scope for scope in facts.wanted if scope not in facts.holding.scopes)
+    return tuple(scope for scope in facts.wanted if scope not in facts.consent.scopes)
 
 
 def say_where(facts: Facts) -> str:

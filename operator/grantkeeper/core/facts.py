@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -49,6 +50,8 @@ class ConnectorFacts:
     """Scopes that the grant names and the connector does not offer."""
     shows_links: bool = False
     """Consent links are shown in the status of its grants; otherwise they are opened when somebody asks for one."""
+    keeps_tokens: bool = True
+    """Whether it does; of a connector that is not there nobody knows otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class Facts:
     is_held: bool = False
     """Our finalizer keeps the grant until its tokens have been dealt with."""
     holding: Holding | None = None
+    profile: Profile | None = None
+    """What was kept of a consent whose tokens were not."""
     trouble: Trouble | None = None
     trouble_detail: str = ""
     is_dead: bool = False
@@ -110,6 +115,9 @@ class Facts:
     secrets: tuple[SecretFacts, ...] = ()
     surplus: tuple[str, ...] = ()
     """Names of delivered Secrets of ours that spec.secrets names no more."""
+    handed_out: tuple[str, ...] = ()
+    """Names of all delivered Secrets of ours that there are, the surplus among them."""
+    is_suspended: bool = False
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
     wanted: tuple[str, ...] = ()
@@ -124,3 +132,15 @@ class Facts:
     """Until when the newest open request can be answered."""
     last_refusal: str | None = None
     """Why the last request for all that is wanted brought nothing, as a condition reason."""
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether nothing is handed out and nothing refreshed, whatever is held; what is stored stays."""
+        return self.is_suspended or not self.connector.keeps_tokens
+
+    @property
+    def consent(self) -> Holding | Profile | None:
+        """What tells whose consent counts, and to which scopes: the set, where one is held and may be used."""
+        if self.holding is not None and (self.connector.keeps_tokens or self.profile is None):
+            return self.holding
+        return self.profile

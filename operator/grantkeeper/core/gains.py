@@ -62,6 +62,7 @@ class Gain(Record):
         return standing.model_copy(
             update={
                 "tokenset": self.tokenset,
+                "profile": None,
                 "claim": None,
                 "meta": self.meta,
                 "outcome": self.outcome,

@@ -45,6 +45,8 @@ class Endpoints:
     """Whether every redirect carries `iss` (RFC 9207)."""
     openid: bool = False
     """Whether it issues ID tokens."""
+    announced: frozenset[str] = frozenset()
+    """What its metadata tells of besides: some of Refresh, DeviceFlow, PAR and DPoP."""
 
 
 def from_spec(endpoints: EndpointsSpec) -> Endpoints:
@@ -88,7 +90,24 @@ def read_metadata(issuer: str, answer: Answer) -> Endpoints:
         jwks=_optional_endpoint(document, "jwks_uri"),
         iss_parameter_supported=document.get("authorization_response_iss_parameter_supported") is True,
         openid="id_token_signing_alg_values_supported" in document,
+        announced=_read_announced(document),
     )
+
+
+def _read_announced(document: dict[str, object]) -> frozenset[str]:
+    """Only what is said counts: a server that lists no grant types may refresh all the same, and one that knows offline_access does."""
+
+    def lists(member: str, value: str) -> bool:
+        values = document.get(member)
+        return isinstance(values, list) and value in values
+
+    told = {
+        "Refresh": lists("grant_types_supported", "refresh_token") or lists("scopes_supported", "offline_access"),
+        "DeviceFlow": document.get("device_authorization_endpoint"),
+        "PAR": document.get("pushed_authorization_request_endpoint"),
+        "DPoP": document.get("dpop_signing_alg_values_supported"),
+    }
+    return frozenset(feature for feature, evidence in told.items() if evidence)
 
 
 def _check_issuer(wanted: str, stated: object) -> None:

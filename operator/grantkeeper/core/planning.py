@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -27,7 +27,7 @@ class Act(Enum):
     REDEEM = auto()  # an answer arrived
     SETTLE = auto()  # a claim on a code was left behind: its outcome will never be known
     ASK = auto()  # open a request, or close those that ran out
-    WITHDRAW = auto()  # a delivered Secret that is not asked for any more
+    WITHDRAW = auto()  # a delivered Secret that is not asked for any more, or not to be handed out
     REFRESH = auto()
     DELIVER = auto()
 
@@ -71,6 +71,35 @@ def accepted(facts: Facts) -> Verdict:
 
 def authorized(facts: Facts) -> Verdict:
     """A usable consent is held."""
+    if (unkept := _judge_unkept(facts)) is not None:
+        return unkept
+    verdict = _judge_consent(facts)
+    if not facts.is_suspended or facts.has_open_request or verdict.holds:
+        return verdict
+    if verdict.reason in {"AwaitingConsent", "Pending"}:
+        return pending("Authorized", ASKED_WHEN_RESUMED)
+    return replace(verdict, message=f"{verdict.message} {ASKED_WHEN_RESUMED}")
+
+
+ASKED_WHEN_RESUMED = "No one is asked while spec.suspend is true."
+
+
+def _judge_unkept(facts: Facts) -> Verdict | None:
+    """What there is to say where a consent was given to a connector that keeps no tokens."""
+    if facts.connector.keeps_tokens or facts.trouble is not None or facts.consent is None:
+        return None
+    message = "The connector keeps no tokens (spec.tokenStorage is Disabled)."
+    if facts.profile is not None:
+        message += f" The account is connected; what came was {'revoked at once' if facts.profile.revoked else THROWN_AWAY}."
+    if facts.holding is not None:
+        message += " The tokens from before stay sealed: they go on when it is Enabled again, and end with the grant."
+    return false("Authorized", "TokensNotKept", message)
+
+
+THROWN_AWAY = "thrown away, but not revoked: the server does not take it, or tokens that are held may be the same account's"
+
+
+def _judge_consent(facts: Facts) -> Verdict:
     if facts.trouble is Trouble.REPLACED:
         return false(
             "Authorized",
@@ -112,9 +141,11 @@ NOTHING_HELD = "There is no token that could be used."
 
 
 def fresh(facts: Facts) -> Verdict:
-    """The access token has not expired."""
+    """The access token has not expired, and is kept so."""
     holding = facts.holding
-    if holding is None:
+    if facts.is_suspended:
+        return false("Fresh", "Suspended", "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
+    if holding is None or not facts.connector.keeps_tokens:
         return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
     said = " ".join(filter(None, (failing.strip(), warn_of_end(facts))))
@@ -147,6 +178,8 @@ def warn_of_end(facts: Facts) -> str:
 
 def delivered(facts: Facts) -> Verdict:
     """Consumers have it."""
+    if facts.is_withheld:
+        return _judge_withdrawal(facts)
     if facts.holding is None:
         return pending("Delivered", NOTHING_HELD)
     for secret in facts.secrets:
@@ -159,21 +192,31 @@ def delivered(facts: Facts) -> Verdict:
         if secret.copy is Copy.UNWRITABLE:
             return false("Delivered", "WriteFailed", f"Secret {secret.name} cannot be written: {secret.detail}.")
     behind = [secret.name for secret in facts.secrets if secret.copy is not Copy.CURRENT]
+    if behind and not facts.connector.exists:
+        return pending("Delivered", f"Nothing can be written without the connector: {', '.join(behind)}.")
     if behind:
         return pending("Delivered", f"Being written: {', '.join(behind)}.")
     return true("Delivered", "Delivered" if facts.secrets else "OnRequest")
 
 
+def _judge_withdrawal(facts: Facts) -> Verdict:
+    if facts.handed_out:
+        return pending("Delivered", f"Being withdrawn: {', '.join(facts.handed_out)}.")
+    return pending("Delivered", "Nothing is handed out while spec.suspend is true." if facts.is_suspended else NOTHING_HELD)
+
+
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
     accepted,  # the connector exists and offers the scopes, and what is to be delivered can be
     authorized,  # a usable consent is held
-    fresh,  # the access token has not expired
+    fresh,  # the access token has not expired, and is kept so
     delivered,  # consumers have it
 )
 
 
 def token_state(facts: Facts) -> str:
-    """The short word that people look for: Active, Expired or Inactive."""
+    """The short word that people look for: Active, Expired, Inactive or NotApplicable."""
+    if not facts.connector.keeps_tokens:
+        return "NotApplicable"
     if facts.holding is None or (facts.is_dead and not _lives(facts)):
         return "Inactive"
     return "Active" if _lives(facts) else "Expired"
@@ -187,7 +230,7 @@ def _lives(facts: Facts) -> bool:
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
         return (Step(Act.RELEASE),) if facts.is_held else ()
-    steps = [Step(Act.WITHDRAW, name) for name in facts.surplus]
+    steps = [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
     if facts.connector.ready:
@@ -199,7 +242,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
     steps += [
         Step(Act.DELIVER, s.name)
         for s in facts.secrets
-        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding
+        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding and not facts.is_withheld
     ]
     return tuple(steps)
 
@@ -207,7 +250,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
 def must_ask(facts: Facts) -> bool:
     """Whether a request with a link in the status has to be opened: consent is wanting, and no such link asks for all of it."""
     usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
-    is_wanting = not usable or bool(unasked_scopes(facts))
+    is_wanting = (not usable or bool(unasked_scopes(facts))) if facts.connector.keeps_tokens else facts.consent is None
     return _is_askable(facts) and facts.connector.shows_links and is_wanting and (not facts.has_link or facts.is_link_short)
 
 
@@ -217,7 +260,8 @@ def must_heed(facts: Facts) -> bool:
 
 
 def _is_askable(facts: Facts) -> bool:
-    return accepted(facts).holds and facts.connector.ready and facts.trouble is not Trouble.UNSEALABLE
+    is_open = accepted(facts).holds and facts.connector.ready and not facts.is_suspended
+    return is_open and facts.trouble is not Trouble.UNSEALABLE
 
 
 def _is_spent(facts: Facts) -> bool:
@@ -231,7 +275,7 @@ def _may_refresh(facts: Facts) -> bool:
 
 def refresh_at(facts: Facts) -> datetime | None:
     """When the next refresh is due; after a failure, when it may be tried again. None where nothing is to be refreshed."""
-    if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead:
+    if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead or facts.is_withheld:
         return None
     return max(moment for moment in (facts.holding.due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
 
@@ -244,7 +288,7 @@ def _wake_at(facts: Facts) -> datetime | None:
         moments.append(facts.holding.expires_at)
         if facts.holding.refresh_expires_at is not None and not facts.holding.is_renewed:
             moments += [facts.holding.refresh_expires_at - span for span in (timedelta(0), *END_WARNED_OF)]
-    if any(secret.copy is Copy.FOREIGN for secret in facts.secrets):
+    if any(secret.copy is Copy.FOREIGN for secret in facts.secrets) and not facts.is_withheld:
         moments.append(facts.now + CONFLICT_LOOKED_AT_AGAIN)
     ahead = [moment for moment in moments if moment is not None and moment > facts.now]
     return min(ahead, default=None)

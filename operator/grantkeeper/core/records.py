@@ -128,6 +128,8 @@ class Sealed(Record):
     resource_version: str | None = None
     annotations: dict[str, str] = Field(default_factory=dict)
     tokenset: str | None = Field(default=None, repr=False)
+    profile: str | None = Field(default=None, repr=False)
+    """What is kept of a consent whose tokens were not: a JWE of its own type."""
     requests: tuple[str, ...] = Field(default=(), repr=False)
     claim: Claim | None = None
     outcome: Attempt | None = None
@@ -156,8 +158,9 @@ def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
         "requests": _REQUESTS.dump_json(sealed.requests),
         "deliveries": _DELIVERIES.dump_json(sealed.deliveries),
     }
-    if sealed.tokenset is not None:
-        data["tokenset"] = sealed.tokenset.encode()
+    for key, text in (("tokenset", sealed.tokenset), ("profile", sealed.profile)):
+        if text is not None:
+            data[key] = text.encode()
     for key, record in (("claim", sealed.claim), ("outcome", sealed.outcome), ("handled", sealed.handled), ("meta", sealed.meta)):
         if record is not None:
             data[key] = record.model_dump_json(exclude_none=True).encode()
@@ -193,6 +196,7 @@ def read_sealed(secret: dict[str, Any]) -> Sealed:
         resource_version=metadata.get("resourceVersion"),
         annotations=annotations,
         tokenset=data["tokenset"].decode() if "tokenset" in data else None,
+        profile=data["profile"].decode() if "profile" in data else None,
         requests=_REQUESTS.validate_json(data.get("requests", b"[]")),
         claim=Claim.model_validate_json(data["claim"]) if "claim" in data else None,
         outcome=Attempt.model_validate_json(data["outcome"]) if "outcome" in data else None,

@@ -37,9 +37,9 @@ def describe_grant(
         consent_url=f"{link_root}/{shown.id.get_secret_value()}" if shown and shown.id else None,
         consent_requests=tuple(_describe_request(r) for r in requests),
         token_state=token_state(facts),
-        account=show(holding.account) if holding else None,
+        account=show(facts.consent.account) if facts.consent else None,
         requested_scopes=requests[-1].scopes if requests else (holding.asked or ()) if holding else (),
-        granted_scopes=holding.scopes[:SCOPES_SHOWN] if holding else (),
+        granted_scopes=facts.consent.scopes[:SCOPES_SHOWN] if facts.consent else (),
         missing_scopes=missing_scopes(facts),
         token_generation=sealed.meta.generation if sealed and sealed.meta else None,
         refresh_token_expiration_time=holding.refresh_expires_at if holding else None,
@@ -54,12 +54,21 @@ def describe_grant(
 
 
 def patch_status(current: Status, desired: Status, resource_version: str) -> dict[str, Any] | None:
-    """A merge patch of the status subresource (RFC 7386) that fails when the object has changed; None where nothing differs."""
+    """A merge patch of the status subresource (RFC 7396) that fails when the object has changed; None where nothing differs."""
     before, after = _wire(current), _wire(desired)
     if before == after:
         return None
-    changes = {member: after.get(member) for member in {**before, **after} if before.get(member) != after.get(member)}
-    return {"metadata": {"resourceVersion": resource_version}, "status": changes}
+    return {"metadata": {"resourceVersion": resource_version}, "status": _find_changes(before, after)}
+
+
+def _find_changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What makes one of the other: a member of an object that is to go must be named, or it stays (RFC 7396 section 2)."""
+    changes: dict[str, Any] = {}
+    for member in {**before, **after}:
+        was, is_now = before.get(member), after.get(member)
+        if was != is_now:
+            changes[member] = _find_changes(was, is_now) if isinstance(was, dict) and isinstance(is_now, dict) else is_now
+    return changes
 
 
 def _describe_request(request: ConsentRequest) -> ConsentRequestStatus:

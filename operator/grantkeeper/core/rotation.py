@@ -21,7 +21,7 @@ SHORTEST_TIMEOUT = timedelta(seconds=3)
 
 
 def note_turnover(seen: Turnover, *, changed: bool) -> Turnover:
-    """What is known of a server's habit after one more refresh."""
+    """What is known of a server's manner after one more refresh."""
     return Turnover(changed=True) if changed else seen.model_copy(update={"kept": seen.kept + 1})
 
 
@@ -31,7 +31,7 @@ def is_renewed_by_use(spec: RefreshSpec, tokens: TokenSet) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class Manner:
     """How one server treats the refresh tokens of one grant."""
 
     rotates: bool
@@ -40,7 +40,7 @@ class Habit:
     """How long the server still accepts a spent one."""
 
     @classmethod
-    def of(cls, spec: RefreshSpec, tokens: TokenSet) -> Habit:
+    def of(cls, spec: RefreshSpec, tokens: TokenSet) -> Manner:
         """As the connector says; with `Detect`, as was seen with this grant."""
         match spec.rotation:
             case Rotation.NONE:

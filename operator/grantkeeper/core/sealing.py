@@ -34,6 +34,7 @@ from grantkeeper.resources import OAuthConnectorSpec
 
 TOKENSET = "gk-tokenset+jwe"
 REQUEST = "gk-request+jwe"
+PROFILE = "gk-profile+jwe"
 
 _ALG, _ENC, _VERSION, _PARTS = "A256KW", "A256GCM", 1, 5
 _HEADER_SHAPE = {"alg": str, "enc": str, "kid": str, "typ": str, "gk": dict}
