@@ -24,7 +24,7 @@ from grantkeeper.settings import ControllerSettings
 
 NAMESPACE, OPERATOR_NAMESPACE = "team-a", "grantkeeper"
 EXTERNAL_URL = "https://consent.example.com"
-WATCHED = frozenset(kind.plural for kind in (USERGRANTS, OAUTHCONNECTORS, SECRETS))
+WATCHED = frozenset(kind.plural for kind in (USERGRANTS, OAUTHCONNECTORS, NAMESPACES, SECRETS))
 ROUNDS = 20
 """More than any story needs; one that takes more goes in circles."""
 

@@ -34,6 +34,12 @@ def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
     return request.state is RequestState.OPEN and now < request.expiration_time
 
 
+def is_held_up(grant: UserGrant) -> bool:
+    """Whether the controller may do nothing for this grant now, by its own report: its connector does not admit it, or nobody keeps it."""
+    accepted = next((condition for condition in grant.status.conditions if condition.type == "Accepted"), None)
+    return accepted is not None and accepted.reason in {"NamespaceNotAllowed", "Pending"}
+
+
 def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConnector | None, *, now: datetime, look: int) -> Page:
     """Decide what somebody sees who follows a link. `look` counts how often they have looked since they answered; 0 is before."""
     server = describe_server(connector)
@@ -44,7 +50,7 @@ def judge(grant: UserGrant, request: ConsentRequestStatus, connector: OAuthConne
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
-            return _ask(grant, request, connector, server, now) if connector and server else Notice.UNREADY
+            return _ask(grant, request, connector, server, now) if connector and server and not is_held_up(grant) else Notice.UNREADY
         case RequestState.GRANTED:
             account = _name_account(grant.status.account)
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, connector)

@@ -39,6 +39,7 @@ from grantkeeper.controller.running import CONNECTOR, GRANT, Controller
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings
 from grantkeeper.controller.sweeping import Sweeper
+from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.records import Holder
 from grantkeeper.settings import ControllerSettings
 
@@ -63,6 +64,7 @@ async def assemble(
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
+    scope = Scope(settings.namespace, frozenset(settings.watch_namespaces))
     agenda = Agenda(clock, group_of=registry.connector_of)
     looks = Agenda(clock)
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
@@ -88,7 +90,7 @@ async def assemble(
         key_sets=KeySets(provider, clock, meter),
     )
     comparer = Comparer(registry)
-    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer)
+    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer, scope)
     presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
@@ -111,7 +113,7 @@ async def assemble(
     meter.grants = registry.grants.values
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock, scope), pulse, scope)
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

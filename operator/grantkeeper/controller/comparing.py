@@ -35,11 +35,12 @@ class Comparer:
         self._forget(grant.metadata.uid, but={spec.name for spec in grant.spec.secrets})
         return tuple(self._compare(grant, spec, sealed, opened, now) for spec in grant.spec.secrets)
 
-    def find_surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
-        """The delivered Secrets that are ours and not asked for any more."""
+    def find_surplus(self, grant: UserGrant, sealed: Sealed | None, *, may_deliver: bool = True) -> tuple[str, ...]:
+        """The delivered Secrets that are ours and not asked for any more; all of them where nothing may be delivered."""
         if sealed is None:
             return ()
-        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
+        wanted = [spec.name for spec in grant.spec.secrets] if may_deliver else []
+        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), wanted)
 
     def stand_off(self, grant: UserGrant, name: str, obstacle: Obstacle) -> None:
         """Remember that a Secret could not be written."""

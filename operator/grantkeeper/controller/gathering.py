@@ -12,7 +12,9 @@ from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
+from grantkeeper.core.admission import Admission, judge_admission
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.planning import REFUSALS
 from grantkeeper.core.records import Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, find_open
@@ -53,6 +55,7 @@ class Gatherer:
     seals: Seals
     respect: Respect
     comparer: Comparer
+    scope: Scope
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
@@ -74,6 +77,7 @@ class Gatherer:
             and outcome.spec_generation == grant.metadata.generation
         )
         open_request = find_open(requests, now)
+        about = self._connector_facts(grant, connector)
         retry = [m for m in (refresh_claim and refresh_claim.not_before_retry, of_this_token and outcome and outcome.retry_not_before) if m]
         return Gathered(
             grant,
@@ -85,7 +89,7 @@ class Gatherer:
                 now=now,
                 is_deleting=grant.metadata.is_deleting,
                 is_held=FINALIZER in grant.metadata.finalizers,
-                connector=self._connector_facts(grant, connector),
+                connector=about,
                 holding=holding,
                 trouble=trouble,
                 trouble_detail=detail,
@@ -103,8 +107,9 @@ class Gatherer:
                 request_expires_at=open_request.expires_at if open_request else None,
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now),
-                surplus=self.comparer.find_surplus(grant, sealed),
+                surplus=self.comparer.find_surplus(grant, sealed, may_deliver=about.admission is not Admission.REFUSED),
                 look_again_at=self.comparer.try_again_at(grant),
+                is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
         )
 
@@ -159,9 +164,12 @@ class Gatherer:
         )
 
     def _connector_facts(self, grant: UserGrant, connector: OAuthConnector | None) -> ConnectorFacts:
-        name = grant.spec.connector_ref.name
+        asking, (home, name) = grant.metadata.namespace, grant.connector_name
+        elsewhere = home if home != asking else None
         if connector is None:
-            return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False)
+            return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False, namespace=elsewhere)
+        labels = self.registry.labels_of(asking)
+        admission = judge_admission(connector.spec.allowed_namespaces, home=home, asking=asking, labels=labels)
         standing = self.connectors.standing(grant.connector_name)
         offered = connector.spec.scopes
         lacks = tuple(scope for scope in grant.spec.scopes if scope not in offered) if offered else ()
@@ -171,4 +179,6 @@ class Gatherer:
             ready=standing.is_ready,
             endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
             lacks=lacks,
+            namespace=elsewhere,
+            admission=admission,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.admission import Admission
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -45,6 +46,9 @@ class ConnectorFacts:
     endpoints_known: bool
     lacks: tuple[str, ...] = ()
     """Scopes that the grant names and the connector does not offer."""
+    namespace: str | None = None
+    """Where it is, if that is not the grant's own namespace."""
+    admission: Admission = Admission.ADMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,10 @@ class Facts:
     """Names of delivered Secrets of ours that spec.secrets names no more."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
+    is_kept: bool = True
+    """Whether the grants of this namespace are kept at all."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anything may be done for the grant: where not, nobody is asked, and nothing is presented or delivered."""
+        return self.is_kept and self.connector.admission is Admission.ADMITTED

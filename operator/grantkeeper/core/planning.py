@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.times import to_text
@@ -51,9 +52,17 @@ def plan(facts: Facts) -> Plan:
 
 
 def accepted(facts: Facts) -> Verdict:
-    """The connector exists and offers the scopes, and what is to be delivered can be."""
+    """The namespace is kept, the connector exists, admits it and offers the scopes, and what is to be delivered can be."""
+    if not facts.is_kept:
+        return pending("Accepted", NOT_KEPT)
+    name, elsewhere = facts.connector.name, facts.connector.namespace
     if not facts.connector.exists:
-        return false("Accepted", "ConnectorNotFound", f"There is no OAuthConnector {facts.connector.name} in this namespace; create it.")
+        place = f"namespace {elsewhere}; create it there" if elsewhere else "this namespace; create it"
+        return false("Accepted", "ConnectorNotFound", f"There is no OAuthConnector {name} in {place}.")
+    if facts.connector.admission is Admission.UNKNOWN:
+        return pending("Accepted", "The labels of this namespace have not been read yet.")
+    if facts.connector.admission is Admission.REFUSED:
+        return false("Accepted", "NamespaceNotAllowed", NOT_ADMITTED.format(name=name, namespace=elsewhere))
     if facts.connector.lacks:
         missing = " ".join(facts.connector.lacks)
         return false("Accepted", "ScopesNotOffered", f"The connector does not offer: {missing}. Add them to its scopes, or drop them here.")
@@ -88,17 +97,33 @@ def authorized(facts: Facts) -> Verdict:
         )
     if facts.holding is not None:
         return true("Authorized", "Consented")
-    if facts.refusal is not None:
+    if facts.refusal is not None and facts.is_served:
         return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account))
-    if facts.connector.exists and facts.connector.lacks:
-        return pending("Authorized", "No one is asked for scopes that the connector does not offer.")
-    if facts.connector.exists and facts.template_fault:
-        return pending("Authorized", "No one is asked before the templates are in order.")
-    if not facts.connector.ready and not facts.has_open_request:
-        return pending("Authorized", "No one can be asked before the connector is ready: see its own status.")
+    if (why := _why_no_one_is_asked(facts)) is not None:
+        return pending("Authorized", why)
     return false("Authorized", "AwaitingConsent", "The person has been asked and has not answered yet; the link is in status.consentURL.")
 
 
+def _why_no_one_is_asked(facts: Facts) -> str | None:
+    if not facts.is_served:
+        return "No one is asked: see Accepted."
+    if facts.connector.exists and facts.connector.lacks:
+        return "No one is asked for scopes that the connector does not offer."
+    if facts.connector.exists and facts.template_fault:
+        return "No one is asked before the templates are in order."
+    if not facts.connector.ready and not facts.has_open_request:
+        return "No one can be asked before the connector is ready: see its own status."
+    return None
+
+
+NOT_KEPT = (
+    "Grants of this namespace are not kept: whoever runs grantkeeper can list it in watch.namespaces of the chart. What is sealed is kept; "
+    "nobody is asked, and nothing is refreshed or delivered."
+)
+NOT_ADMITTED = (
+    "OAuthConnector {name} in namespace {namespace} does not admit this namespace; its owner can admit it in spec.allowedNamespaces. Until "
+    "then nobody is asked, nothing is refreshed, and what was delivered is withdrawn; what is sealed is kept."
+)
 NOTHING_HELD = "There is no token that could be used."
 REFUSALS = {
     "ConsentDenied": "The person, or the authorization server, said no; status.consentURL asks once more.",
@@ -123,6 +148,8 @@ def fresh(facts: Facts) -> Verdict:
     expired = f"The access token expired at {to_text(holding.expires_at)}."
     if not holding.is_refreshable:
         return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token; the person must consent again.")
+    if not facts.is_served:
+        return false("Fresh", "Expired", f"{expired} It is not refreshed: see Accepted.")
     if facts.failure:
         return false("Fresh", "RefreshFailing", expired + failing)
     if not facts.connector.ready:
@@ -134,6 +161,8 @@ def delivered(facts: Facts) -> Verdict:
     """Consumers have it."""
     if facts.holding is None:
         return pending("Delivered", NOTHING_HELD)
+    if not facts.is_served:
+        return pending("Delivered", "Nothing is delivered: see Accepted.")
     for secret in facts.secrets:
         if secret.copy is Copy.FOREIGN:
             return false(
@@ -150,7 +179,7 @@ def delivered(facts: Facts) -> Verdict:
 
 
 CHECKS: tuple[Callable[[Facts], Verdict], ...] = (
-    accepted,  # the connector exists and offers the scopes, and what is to be delivered can be
+    accepted,  # the connector exists, admits the namespace and offers the scopes, and what is to be delivered can be
     authorized,  # a usable consent is held
     fresh,  # the access token has not expired
     delivered,  # consumers have it
@@ -172,10 +201,12 @@ def _lives(facts: Facts) -> bool:
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
         return (Step(Act.RELEASE),) if facts.is_held else ()
+    if not facts.is_kept:
+        return ()
     steps = [Step(Act.WITHDRAW, name) for name in facts.surplus]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
-    if facts.connector.ready:
+    if facts.connector.ready and facts.is_served:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
@@ -184,7 +215,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
     steps += [
         Step(Act.DELIVER, s.name)
         for s in facts.secrets
-        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding
+        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.is_served and facts.holding
     ]
     return tuple(steps)
 
@@ -208,6 +239,8 @@ def _may_refresh(facts: Facts) -> bool:
 def refresh_at(facts: Facts) -> datetime | None:
     """When the next refresh is due; after a failure, when it may be tried again. None where nothing is to be refreshed."""
     if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead:
+        return None
+    if not facts.is_served:
         return None
     return max(moment for moment in (facts.holding.due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
 

@@ -30,7 +30,7 @@ def describe_grant(
     """The status that tells the truth about a grant. `link_root` is what stands before the id in its consent links."""
     holding, outcome = facts.holding, sealed.outcome if sealed else None
     request = find_open(requests, facts.now)
-    shown = request is not None and request.id is not None and not facts.is_deleting
+    shown = request is not None and request.id is not None and not facts.is_deleting and facts.is_served
     conditions = merge(grant.status.conditions, plan.verdicts, generation=grant.metadata.generation, now=facts.now)
     return UserGrantStatus(
         observed_generation=grant.metadata.generation,
