@@ -117,6 +117,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
                 "pkce": "S256",
                 "scopeSeparator": "Space",
                 "refresh": {"lifetimePercent": 75},
+                "allowedNamespaces": {"from": "Same"},
             },
             id="a connector",
         ),
