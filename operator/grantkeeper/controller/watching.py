@@ -72,21 +72,25 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=registry,
-                    settings=settings,
-                    clusterwide=not self.namespaces,
-                    namespaces=self.namespaces,
-                    standalone=True,
-                    stop_flag=self._stop,
-                    priority=0,
-                )
-            )
+            asyncio.run(self._watch(registry, settings))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
             home.call_soon_threadsafe(self.on_end)
+
+    async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                clusterwide=not self.namespaces,
+                namespaces=self.namespaces,
+                standalone=True,
+                stop_flag=self._stop,
+                priority=0,
+            )
+        finally:
+            self._stop.set()  # kopf waits for it in a thread, and the loop does not close before that thread ends
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
         @kopf.on.login(registry=registry)
