@@ -209,7 +209,11 @@ async def list_namespaces(scene: Scene, *listed: str) -> None:
 
 
 async def test_a_listed_namespace_is_kept_as_before() -> None:
-    scene = await open_listed(NAMESPACE)
+    scene = await open_listed("team-b")
+    await list_namespaces(scene, NAMESPACE)
+    before = scene.cluster.version
+    await list_namespaces(scene, NAMESPACE)
+    assert scene.cluster.version == before, "a restart with nothing to do writes nothing"
     assert await scene.reason() == "Ready"
     await scene.pass_time(timedelta(hours=2))
     assert len(scene.provider.sent) == 1
