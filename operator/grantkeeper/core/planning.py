@@ -117,8 +117,8 @@ def _why_no_one_is_asked(facts: Facts) -> str | None:
 
 
 NOT_KEPT = (
-    "Grants of this namespace are not kept: whoever runs grantkeeper can list it in watch.namespaces of the chart. What is sealed is kept; "
-    "nobody is asked, and nothing is refreshed or delivered."
+    "Grants of this namespace are not kept: whoever runs grantkeeper can list it in watch.namespaces of the chart. Until then nobody is "
+    "asked, nothing is refreshed, and Secrets stay as they are; what is sealed is kept."
 )
 NOT_ADMITTED = (
     "OAuthConnector {name} in namespace {namespace} does not admit this namespace; its owner can admit it in spec.allowedNamespaces. Until "
@@ -162,7 +162,7 @@ def delivered(facts: Facts) -> Verdict:
     if facts.holding is None:
         return pending("Delivered", NOTHING_HELD)
     if not facts.is_served:
-        return pending("Delivered", "Nothing is delivered: see Accepted.")
+        return pending("Delivered", "No Secret is written: see Accepted.")
     for secret in facts.secrets:
         if secret.copy is Copy.FOREIGN:
             return false(
