@@ -83,6 +83,23 @@ class ConsentLink(StrEnum):
     STATUS = "Status"
 
 
+class NamespacesFrom(StrEnum):
+    """Whose grants a connector admits."""
+
+    SAME = "Same"
+    ALL = "All"
+    SELECTOR = "Selector"
+
+
+class SelectorOperator(StrEnum):
+    """How a label is compared with the values of a requirement, as in Kubernetes."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
 class RequestState(StrEnum):
     """Where a consent request stands."""
 
@@ -137,6 +154,28 @@ class RefreshSpec(Wire):
         return None if self.refresh_token_lifetime_seconds is None else timedelta(seconds=self.refresh_token_lifetime_seconds)
 
 
+class LabelRequirement(Wire):
+    """What one label has to be."""
+
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Wire):
+    """Labels, as Kubernetes selects by them: all of it has to hold."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_expressions: tuple[LabelRequirement, ...] = ()
+
+
+class AllowedNamespaces(Wire):
+    """Which namespaces may refer to a connector, besides its own."""
+
+    from_: NamespacesFrom = Field(alias="from")
+    selector: LabelSelector | None = None
+
+
 class OAuthConnectorSpec(Wire):
     """The desired state of a connector. What its preset may decide has no default here: `core.presets` knows what counts."""
 
@@ -156,6 +195,7 @@ class OAuthConnectorSpec(Wire):
     ca_bundle: str | None = None
     consent: ConsentSpec = ConsentSpec()
     refresh: RefreshSpec = RefreshSpec()
+    allowed_namespaces: AllowedNamespaces = AllowedNamespaces(from_=NamespacesFrom.SAME)
 
 
 class ServerStatus(Wire):
@@ -185,9 +225,10 @@ class OAuthConnector(Resource):
 
 
 class ConnectorRef(Wire):
-    """The connector of a grant, in the grant's namespace."""
+    """The connector of a grant, by default in the grant's namespace."""
 
     name: str
+    namespace: str | None = None
 
 
 class SecretSpec(Wire):
@@ -275,4 +316,5 @@ class UserGrant(Resource):
     @property
     def connector_name(self) -> tuple[str, str]:
         """Namespace and name of the connector."""
-        return self.metadata.namespace, self.spec.connector_ref.name
+        reference = self.spec.connector_ref
+        return reference.namespace or self.metadata.namespace, reference.name

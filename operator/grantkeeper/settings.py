@@ -77,6 +77,15 @@ def _read_networks(value: object) -> object:
         raise ValueError("must be networks such as 10.0.0.0/8 or fd00::/8, with commas between them") from None
 
 
+def _read_namespaces(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names):
+        raise ValueError("must be names of namespaces, with commas between them")
+    return names
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -85,6 +94,7 @@ _Name = Annotated[str, AfterValidator(_matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z
 _Listen = Annotated[str, AfterValidator(_matching(r"([^\s:]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", "must be a host and a port, host:port"))]
 _URL = Annotated[str, AfterValidator(_check_external_url)]
 _Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_read_networks)]
+_Namespaces = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_namespaces)]
 _Level = Annotated[LogLevel, BeforeValidator(_upper)]
 
 
@@ -143,6 +153,10 @@ class ControllerSettings(Settings):
     provider_networks: _Networks = Field(
         default=(),
         description="private networks in which authorization servers may be, such as 10.0.0.0/8, with commas between them",
+    )
+    watch_namespaces: _Namespaces = Field(
+        default=(),
+        description="the namespaces whose grants are kept, with commas between them; all of them where none is named",
     )
 
 

@@ -118,6 +118,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
                 "tokenStorage": "Enabled",
                 "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
                 "consent": {"link": "OnRequest"},
+                "allowedNamespaces": {"from": "Same"},
             },
             id="a connector",
         ),

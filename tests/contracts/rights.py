@@ -36,6 +36,9 @@ AT_HOME: dict[str, Rights] = {
 }
 """In the release's own namespace, besides."""
 
+IN_A_LISTED_NAMESPACE: Rights = {"secrets": EVERYWHERE["controller"]["secrets"]}
+"""What the controller may do in each of `watch.namespaces`, instead of everywhere."""
+
 
 def collect(rules: Iterable[dict[str, Any]]) -> Rights:
     """Gather the verbs of RBAC rules by resource."""

@@ -88,6 +88,7 @@ def test_controller_is_told_what_it_needs() -> None:
         "GRANTKEEPER_KEYRING_GENERATE": "true",
         "GRANTKEEPER_PROVIDER_NETWORKS": "10.20.0.0/16,fd00::/8",
         "GRANTKEEPER_JOURNAL_DIRECTORY": "/var/lib/grantkeeper/journal",
+        "GRANTKEEPER_WATCH_NAMESPACES": "",
         "GRANTKEEPER_METRICS_LISTEN": "0.0.0.0:9090",
         "GRANTKEEPER_LOG_LEVEL": "INFO",
     }
@@ -122,7 +123,7 @@ def test_process_is_asked_how_it_is_where_no_service_leads(component: str) -> No
 
 @pytest.mark.parametrize(("component", "settings"), [("controller", ControllerSettings), ("consent", ConsentSettings)])
 def test_process_understands_what_it_is_told(component: str, settings: type[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
-    told = environment(render("providerNetworks={10.20.0.0/16}"), component)
+    told = environment(render("providerNetworks={10.20.0.0/16}", "watch.namespaces={team-a,team-b}"), component)
     assert {name.removeprefix(PREFIX).lower() for name in told} <= settings.model_fields.keys()
     for name, value in told.items():
         monkeypatch.setenv(name, "from-the-pod" if value.startswith("metadata.") else value)
@@ -201,6 +202,8 @@ def test_each_value_is_explained_in_a_sentence() -> None:
         pytest.param("keyring.generate=yes", "keyring.generate: Invalid type. Expected: boolean, given: string", id="a word for a boolean"),
         pytest.param("logLevel=TRACE", 'logLevel must be one of the following: "DEBUG", "INFO", "WARNING", "ERROR"', id="an unknown level"),
         pytest.param("image.digest=latest", "image.digest: Does not match pattern", id="a tag for a digest"),
+        pytest.param("watch.namespaces={team.a}", "watch.namespaces.0: Does not match pattern", id="a namespace that is none"),
+        pytest.param("watch.namespaces={a,a}", "watch.namespaces: array items[0,1] must be unique", id="a namespace twice"),
         pytest.param("providerNetworks={10.20.0.1}", "providerNetworks.0: Does not match pattern", id="an address for a network"),
     ],
 )

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from contracts.chart import of_kind, render
-from contracts.rights import AT_HOME, EVERYWHERE, Rights, collect, together
+from contracts.chart import Manifest, of_kind, render
+from contracts.rights import AT_HOME, EVERYWHERE, IN_A_LISTED_NAMESPACE, Rights, collect, together
 
 
 @pytest.mark.parametrize("component", ["controller", "consent"])
@@ -19,15 +19,38 @@ from contracts.rights import AT_HOME, EVERYWHERE, Rights, collect, together
     ],
 )
 def test_account_has_these_rights_and_no_others(component: str, values: tuple[str, ...]) -> None:
-    manifests = render(*values)
+    given = _rights_of(component, render(*values))
+    assert given == {"everywhere": EVERYWHERE[component], "grantkeeper": AT_HOME[component]}
+
+
+@pytest.mark.parametrize(
+    ("listed", "places"),
+    [
+        pytest.param("team-a,team-b", {"team-a", "team-b"}, id="two namespaces"),
+        pytest.param("team-a,grantkeeper", {"team-a"}, id="the release's own too, where it has its rights already"),
+    ],
+)
+def test_secrets_of_listed_namespaces_are_given_by_roles_there(listed: str, places: set[str]) -> None:
+    given = _rights_of("controller", render(f"watch.namespaces={{{listed}}}"))
+    everywhere = {resource: verbs for resource, verbs in EVERYWHERE["controller"].items() if resource != "secrets"}
+    assert given == {"everywhere": everywhere, "grantkeeper": AT_HOME["controller"]} | dict.fromkeys(places, IN_A_LISTED_NAMESPACE)
+
+
+def _rights_of(component: str, manifests: list[Manifest]) -> dict[str, Rights]:
+    """The rights that the bindings of an account give, by the namespace where they hold, or `everywhere`."""
+    roles = {(role["kind"], _place(role), role["metadata"]["name"]): role["rules"] for role in manifests if "rules" in role}
     given: dict[str, Rights] = defaultdict(dict)
     for binding in manifests:
         if {"kind": "ServiceAccount", "name": f"grantkeeper-{component}", "namespace": "grantkeeper"} in binding.get("subjects", ()):
-            role = of_kind(binding["roleRef"]["kind"], manifests)[binding["roleRef"]["name"]]
-            place = binding["metadata"].get("namespace", "everywhere")
-            given[place] = together(given[place], collect(role["rules"]))
-            assert not [rule for rule in role["rules"] if rule.keys() != {"apiGroups", "resources", "verbs"}]
-    assert given == {"everywhere": EVERYWHERE[component], "grantkeeper": AT_HOME[component]}
+            place = _place(binding)
+            rules = roles[binding["roleRef"]["kind"], place, binding["roleRef"]["name"]]
+            given[place] = together(given[place], collect(rules))
+            assert not [rule for rule in rules if rule.keys() != {"apiGroups", "resources", "verbs"}]
+    return given
+
+
+def _place(manifest: Manifest) -> str:
+    return str(manifest["metadata"].get("namespace", "everywhere"))
 
 
 def test_every_role_belongs_to_one_account_of_the_release() -> None:

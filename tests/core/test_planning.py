@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
+from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
-from grantkeeper.core.planning import Act, Step, plan, token_state
+from grantkeeper.core.planning import Act, Step, plan, refresh_at
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
+from grantkeeper.core.verdicts import token_state
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 READY = ConnectorFacts("calendar", exists=True, ready=True, endpoints_known=True, shows_links=True)
 KEPT_OUT = replace(READY, shows_links=False)
 """Of a connector with `consent.link: OnRequest`."""
 AWAY = replace(READY, ready=False)
+CLOSED = replace(READY, namespace="platform", admission=Admission.REFUSED)
+UNREAD = replace(READY, namespace="platform", admission=Admission.UNKNOWN)
 HELD = Holding(
     generation=3,
     obtained_at=NOW - timedelta(minutes=30),
@@ -144,6 +148,35 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             "InvalidTemplate",
             id="a template became wrong: the other Secrets stay fresh",
         ),
+        pytest.param(unasked(connector=CLOSED), (), "NamespaceNotAllowed", id="not admitted: ask nobody"),
+        pytest.param(
+            unasked(connector=CLOSED, has_open_request=True, answers=("a",)), (), "NamespaceNotAllowed", id="not admitted: an answer waits"
+        ),
+        pytest.param(facts(connector=CLOSED, holding=DUE), (), "NamespaceNotAllowed", id="not admitted: refresh nothing"),
+        pytest.param(
+            facts(connector=CLOSED, secrets=(SecretFacts("token", Copy.MISSING),)),
+            (),
+            "NamespaceNotAllowed",
+            id="not admitted: deliver nothing",
+        ),
+        pytest.param(
+            facts(connector=CLOSED, handed_out=("token",)), (Act.WITHDRAW,), "NamespaceNotAllowed", id="not admitted any more: withdraw"
+        ),
+        pytest.param(
+            facts(connector=CLOSED, is_deleting=True, is_held=True),
+            (Act.RELEASE,),
+            "NamespaceNotAllowed",
+            id="not admitted, deleted: release",
+        ),
+        pytest.param(facts(connector=UNREAD, holding=DUE), (), "Pending", id="labels not read yet: neither act nor withdraw"),
+        pytest.param(unasked(connector=UNREAD), (), "Pending", id="labels not read yet: ask nobody"),
+        pytest.param(
+            facts(is_kept=False, holding=DUE, answers=("a",), surplus=("old",), has_lapsed_request=True),
+            (),
+            "Pending",
+            id="not kept: touch nothing",
+        ),
+        pytest.param(facts(is_kept=False, is_deleting=True, is_held=True), (Act.RELEASE,), "Pending", id="not kept, deleted: release"),
         pytest.param(
             facts(is_suspended=True, holding=DUE, handed_out=("token", "old"), surplus=("old",)),
             (Act.WITHDRAW, Act.WITHDRAW),
@@ -322,6 +355,33 @@ def test_what_became_of_the_tokens_is_said(given: Facts, says: str) -> None:
 def test_no_one_is_told_to_wait_for_a_link_while_suspended() -> None:
     refused = next(v for v in plan(unasked(is_suspended=True, refusal="ConsentDenied")).verdicts if v.type == "Authorized")
     assert refused.message.endswith("No one is asked while spec.suspend is true.")
+
+
+def test_an_expired_token_that_is_not_served_says_that_nobody_refreshes_it() -> None:
+    for given in (facts(connector=CLOSED, holding=EXPIRED), facts(is_kept=False, holding=EXPIRED)):
+        fresh = next(v for v in plan(given).verdicts if v.type == "Fresh")
+        assert (fresh.reason, fresh.message.endswith("It is not refreshed: see Accepted.")) == ("Expired", True)
+        assert refresh_at(given) is None
+
+
+def test_a_namespace_that_is_not_admitted_learns_what_to_do_and_nothing_else() -> None:
+    closed = replace(CLOSED, ready=False, lacks=("admin",))
+    verdicts = {v.type: v for v in plan(unasked(connector=closed, refusal="ConsentDenied", template_fault="t: wrong")).verdicts}
+    assert (verdicts["Accepted"].reason, verdicts["Authorized"].reason) == ("NamespaceNotAllowed", "Pending")
+    assert verdicts["Stalled"].reason == "NamespaceNotAllowed"
+    said = verdicts["Accepted"].message
+    assert "OAuthConnector calendar in namespace platform" in said
+    assert "its owner can admit it in spec.allowedNamespaces" in said
+    assert "admin" not in " ".join(v.message for v in verdicts.values())
+
+
+def test_a_connector_that_is_not_there_is_missed_where_the_grant_says() -> None:
+    gone = ConnectorFacts("git", exists=False, ready=False, endpoints_known=False)
+    messages = [plan(unasked(connector=about)).verdicts[0].message for about in (gone, replace(gone, namespace="platform"))]
+    assert messages == [
+        "There is no OAuthConnector git in this namespace; create it.",
+        "There is no OAuthConnector git in namespace platform; create it there.",
+    ]
 
 
 def test_a_person_must_act_only_where_no_one_is_being_asked() -> None:

@@ -55,12 +55,14 @@ def test_everything_can_be_said(environment: pytest.MonkeyPatch) -> None:
         KEYRING_SECRET="keys",
         KEYRING_GENERATE="true",
         PROVIDER_NETWORKS="10.0.0.0/8, fd00::/8,",
+        WATCH_NAMESPACES="team-a, team-b,",
         LOG_LEVEL="debug",
         SERVICE_ACCOUNT_DIRECTORY="/mounted",
     )
     assert (settings.namespace, settings.pod_name, settings.pod_uid) == tuple(list(CONTROLLER.values())[:3])
     assert (settings.keyring_secret, settings.keyring_generate) == ("keys", True)
     assert settings.provider_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.watch_namespaces == ("team-a", "team-b")
     assert (settings.log_level, settings.service_account_directory) == (LogLevel.DEBUG, Path("/mounted"))
 
 
@@ -134,6 +136,7 @@ def test_an_external_url_is_https_or_of_this_machine(environment: pytest.MonkeyP
         pytest.param("KEYRING_GENERATE", "canary", "must be true or false", id="neither true nor false"),
         pytest.param("PROVIDER_NETWORKS", "10.0.0.0/8,canary", "must be networks such as 10.0.0.0/8", id="no network"),
         pytest.param("PROVIDER_NETWORKS", "10.0.0.1/8", "must be networks such as 10.0.0.0/8", id="a host with a mask"),
+        pytest.param("WATCH_NAMESPACES", "team-a,team.canary", "must be names of namespaces", id="no namespace"),
         pytest.param("LOG_LEVEL", "canary", "is none of its values", id="no level"),
     ],
 )

@@ -19,6 +19,7 @@ from doors.house import (
     LOOPBACK,
     House,
     asked,
+    connector,
     grant,
     onward,
     press,
@@ -27,7 +28,7 @@ from doors.house import (
     start,
     title,
 )
-from grantkeeper.adapters.cluster import USERGRANTS
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, USERGRANTS
 from grantkeeper.consent.tickets import Tickets
 from grantkeeper.errors import Forbidden, Unreachable
 
@@ -42,6 +43,23 @@ async def come_back(browser: httpx.AsyncClient, state: str, path: str = CALLBACK
 def data_of(secret: dict[str, dict[str, str]]) -> dict[str, str]:
     """What an answer Secret holds."""
     return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+
+
+async def test_a_connector_of_another_namespace_has_its_own_callback() -> None:
+    house = House()
+    house.server.grant()["spec"]["connectorRef"]["namespace"] = "platform"
+    elsewhere = connector()
+    elsewhere["metadata"]["namespace"] = "platform"
+    elsewhere["spec"]["consent"]["displayName"] = "The Platform's Calendar"
+    house.server.put(OAUTHCONNECTORS, elsewhere)
+    async with house.browser() as browser:
+        assert title(await browser.get(LINK)) == "Connect your The Platform's Calendar account?"
+        state = await start(browser)
+        assert title(await come_back(browser, state)) == "That answer cannot be used"
+        assert (await come_back(browser, state, "/callback/platform/calendar")).status_code == 303
+    (answer,) = house.server.answers
+    told = data_of(answer)
+    assert (told["namespace"], told["connector"], told["redirectURI"]) == ("team-a", "calendar", f"{HTTPS}/callback/platform/calendar")
 
 
 @pytest.mark.parametrize("external_url", [HTTPS, LOOPBACK])

@@ -52,6 +52,11 @@ QUESTION = Question(
 ALL = ["openid", "calendar.read", "calendar.write"]
 
 
+def accepted(status: str, reason: str) -> dict[str, str]:
+    """The grant's condition `Accepted`."""
+    return {"type": "Accepted", "status": status, "reason": reason, "lastTransitionTime": "2026-11-21T06:00:00Z"}
+
+
 def waiting(look: int, pause: int | None, *, is_slow: bool = False, may_start_again: bool = False) -> Waiting:
     """The page of somebody who waits for this server's answer to be put to use."""
     return Waiting(SERVER, look, pause, is_slow=is_slow, may_start_again=may_start_again)
@@ -68,6 +73,11 @@ def scopes(*missing: str, besides: tuple[str, ...] = ()) -> tuple[Scope, ...]:
         pytest.param({}, QUESTION, id="open: the question"),
         pytest.param({"ready": False}, Notice.UNREADY, id="open, but no way to the server is known yet"),
         pytest.param({"found": False}, Notice.UNREADY, id="open, but without a connector"),
+        pytest.param(
+            {"conditions": [accepted("False", "NamespaceNotAllowed")]}, Notice.UNREADY, id="open, but its connector admits it no more"
+        ),
+        pytest.param({"conditions": [accepted("Unknown", "Pending")]}, Notice.UNREADY, id="open, but its namespace is not kept"),
+        pytest.param({"conditions": [accepted("True", "Accepted")]}, QUESTION, id="open, and its connector admits it"),
         pytest.param({"late": True}, Notice.EXPIRED, id="open, but its time is over"),
         pytest.param({"late": True, "look": 3}, Notice.EXPIRED, id="its time ran out while somebody waited"),
         pytest.param({"look": 1}, waiting(1, 1), id="open, just answered: wait"),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fakes.cluster import MemoryCluster, Object
-from grantkeeper.adapters.cluster import Kind
+from grantkeeper.adapters.cluster import SECRETS, Kind
+from grantkeeper.errors import Forbidden
 
 Happening = Callable[[], Awaitable[None]]
 
@@ -42,6 +43,8 @@ class TroubledCluster(MemoryCluster):
     def __init__(self, clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self.troubles: list[Trouble] = []
+        self.forbidden: set[str] = set()
+        """Namespaces in which Secrets may not be listed."""
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """Read one object."""
@@ -50,6 +53,8 @@ class TroubledCluster(MemoryCluster):
 
     async def list(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> list[Object]:
         """Read all objects of a kind."""
+        if kind is SECRETS and namespace in self.forbidden:
+            raise Forbidden(f"secrets: cannot list in {namespace}")
         async with self._through("list", kind.plural):
             return await super().list(kind, namespace, labels=labels)
 

@@ -25,7 +25,7 @@ from grantkeeper.settings import ControllerSettings
 
 NAMESPACE, OPERATOR_NAMESPACE = "team-a", "grantkeeper"
 EXTERNAL_URL = "https://consent.example.com"
-WATCHED = frozenset(kind.plural for kind in (USERGRANTS, OAUTHCONNECTORS, SECRETS))
+WATCHED = frozenset(kind.plural for kind in (USERGRANTS, OAUTHCONNECTORS, NAMESPACES, SECRETS))
 ROUNDS = 20
 """More than any story needs; one that takes more goes in circles."""
 
@@ -68,9 +68,9 @@ class Scene:
         scene.provider.sent.clear()
         return scene
 
-    async def restart(self, *, pod: str = "a-pod") -> None:
+    async def restart(self, *, pod: str = "a-pod", settings: ControllerSettings | None = None) -> None:
         """Another life of the controller, in this Pod or in another: its memory is what it reads from the cluster."""
-        settings = SETTINGS.model_copy(update={"pod_uid": pod})
+        settings = (settings or SETTINGS).model_copy(update={"pod_uid": pod})
         self.controller = await assemble(settings, self.cluster, self.provider, clock=lambda: self.hands[0])
         await self.controller.sweeper.sweep()
 
@@ -106,11 +106,14 @@ class Scene:
             if plural in WATCHED:
                 self.controller.take_in(plural, event, body)
 
-    async def bring(self, request_id: str, *, number: int = 1, grant: str = "alice", **redirect: Any) -> None:
-        """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with."""
+    async def bring(self, request_id: str, *, number: int = 1, grant: str = "alice", namespace: str = NAMESPACE, **redirect: Any) -> None:
+        """Bring an answer, as the pages would; `redirect` overrides what the authorization server sent the person back with.
+
+        `namespace` is the connector's.
+        """
         redirect = {"code": "a-code", "error": None, "iss": ISSUER, **redirect}
         code = SecretStr(redirect.pop("code"))
-        link, callback = Link(NAMESPACE, grant, SecretStr(request_id)), Callback(NAMESPACE, "calendar")
+        link, callback = Link(NAMESPACE, grant, SecretStr(request_id)), Callback(namespace, "calendar")
         state = SecretStr("what the pages alone judge")
         answer = Answer(Ticket(link, state), callback, EXTERNAL_URL + callback.path, Redirect(state, code, **redirect), self.now)
         await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_answer(answer, number, OPERATOR_NAMESPACE))

@@ -52,6 +52,12 @@ def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
     return request.state is RequestState.OPEN and now < request.expiration_time
 
 
+def is_held_up(grant: UserGrant) -> bool:
+    """Whether the controller may do nothing for this grant now, by its own report: its connector does not admit it, or nobody keeps it."""
+    accepted = next((condition for condition in grant.status.conditions if condition.type == "Accepted"), None)
+    return accepted is not None and accepted.reason in {"NamespaceNotAllowed", "Pending"}
+
+
 def judge(
     grant: UserGrant,
     request: ConsentRequestStatus,
@@ -71,7 +77,8 @@ def judge(
         case RequestState.OPEN if not is_open(request, now):
             return Notice.EXPIRED
         case RequestState.OPEN if not look:
-            return _ask(grant, request, connector, habits, server, now) if connector and server else Notice.UNREADY
+            is_ready = server is not None and not is_held_up(grant)
+            return _ask(grant, request, connector, habits, server, now) if connector and server and is_ready else Notice.UNREADY
         case RequestState.GRANTED:
             account = _name_account(grant.status.account)
             scopes = _compare_scopes(request.scopes, grant.status.granted_scopes, habits)

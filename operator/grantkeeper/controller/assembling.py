@@ -43,6 +43,7 @@ from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings
 from grantkeeper.controller.sweeping import Sweeper
 from grantkeeper.core.catalogue import Preset
+from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.records import Holder
 from grantkeeper.settings import ControllerSettings
 
@@ -68,6 +69,7 @@ async def assemble(
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
+    scope = Scope(settings.namespace, frozenset(settings.watch_namespaces))
     agenda = Agenda(clock, group_of=registry.connector_of)
     looks = Agenda(clock)
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
@@ -94,7 +96,7 @@ async def assemble(
         key_sets=KeySets(provider, clock, meter),
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
-    gatherer = Gatherer(registry, connectors, seals, respect, comparer)
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope)
     committer = Committer(vault, Journal(settings.journal_directory))
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
     announcer = Announcer(cluster, clock, settings.pod_name)
@@ -120,7 +122,7 @@ async def assemble(
     meter.grants = registry.grants.values
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock, scope), pulse, scope)
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

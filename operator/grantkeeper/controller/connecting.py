@@ -25,7 +25,7 @@ from grantkeeper.core.presets import Habits
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
-from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
+from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
 from grantkeeper.objects import Condition
 from grantkeeper.resources import (
     PKCE,
@@ -39,6 +39,10 @@ log = structlog.get_logger()
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
+NO_RIGHT = (
+    "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
+    "watch.namespaces of the chart."
+)
 
 
 class ConnectorUnready(Exception):
@@ -176,6 +180,8 @@ class Connectors:
                 body = await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
             except NotFound:
                 body = None
+            except Forbidden:
+                return {"secret": None, "secret_problem": Problem("SecretNotOffered", NO_RIGHT.format(name=reference.name))}
         found = judge_client_secret(connector, body)
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}

@@ -13,8 +13,10 @@ from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
+from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Claim, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
@@ -56,6 +58,7 @@ class Gatherer:
     seals: Seals
     respect: Respect
     comparer: Comparer
+    scope: Scope
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
@@ -122,6 +125,7 @@ class Gatherer:
                 is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
                 link_ends_at=open_requests[-1].expires_at if open_requests else None,
                 last_refusal=_find_refusal(kept, wanted),
+                is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
         )
 
@@ -201,9 +205,12 @@ class Gatherer:
         )
 
     def _connector_facts(self, grant: UserGrant, connector: OAuthConnector | None) -> ConnectorFacts:
-        name = grant.spec.connector_ref.name
+        asking, (home, name) = grant.metadata.namespace, grant.connector_name
+        elsewhere = home if home != asking else None
         if connector is None:
-            return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False)
+            return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False, namespace=elsewhere)
+        labels = self.registry.labels_of(asking)
+        admission = judge_admission(connector.spec.allowed_namespaces, home=home, asking=asking, labels=labels)
         standing = self.connectors.standing(grant.connector_name)
         offered = connector.spec.scopes
         lacks = tuple(scope for scope in grant.spec.scopes if scope not in offered) if offered else ()
@@ -216,6 +223,8 @@ class Gatherer:
             lacks=lacks,
             shows_links=connector.spec.consent.link is ConsentLink.STATUS,
             keeps_tokens=connector.spec.token_storage is TokenStorage.ENABLED,
+            namespace=elsewhere,
+            admission=admission,
         )
 
 

@@ -7,13 +7,14 @@ noted at once and an older event that arrives later changes nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
+from grantkeeper.core.namespaces import Namespace
 from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
 from grantkeeper.resources import OAuthConnector, UserGrant
@@ -40,6 +41,7 @@ class Registry:
     """By the grant, then by the Secret's name."""
     copies: dict[Name, DeliveredCopy] = field(default_factory=dict)
     """Delivered Secrets, by their own name."""
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
     _uids: dict[Name, str] = field(default_factory=dict)
     _users: dict[Name, set[str]] = field(default_factory=lambda: defaultdict(set))
     _ended: dict[str, str] = field(default_factory=dict)
@@ -74,6 +76,26 @@ class Registry:
             return None
         self.connectors[name] = connector
         return connector
+
+    def note_namespace(self, body: dict[str, Any], *, gone: bool = False) -> bool:
+        """Take in a namespace; whether its labels, or whether it is there to stay, are other than was known."""
+        self._note_end(body, gone=gone)
+        namespace = Namespace.read(body)
+        held = self.namespaces.get(namespace.name)
+        known = held if held is not None and held.uid == namespace.uid else None
+        if gone:
+            if known is not None:
+                del self.namespaces[namespace.name]
+            return True
+        if self._is_over(body) or (known is not None and not _is_older(known.resource_version, namespace.resource_version)):
+            return False
+        self.namespaces[namespace.name] = namespace
+        return known is None or (known.labels, known.is_ending) != (namespace.labels, namespace.is_ending)
+
+    def labels_of(self, namespace: str) -> Mapping[str, str] | None:
+        """The labels of a namespace; None where they have not been read."""
+        known = self.namespaces.get(namespace)
+        return known.labels if known is not None else None
 
     def note_secret(self, body: dict[str, Any], *, gone: bool = False) -> set[str]:
         """Take in a Secret of ours; the uids of the grants that it concerns."""
@@ -139,6 +161,7 @@ class Registry:
             + [("connector", "/".join((*name, connector.metadata.uid))) for name, connector in self.connectors.items()]
             + [("sealed", uid) for uid in {*self.sealed, *self.unreadable}]
             + [("copy", "/".join((*name, copy.uid))) for name, copy in self.copies.items()]
+            + [("namespace", f"{name}/{namespace.uid}") for name, namespace in self.namespaces.items()]
         )
 
     def forget(self, known: frozenset[Name], present: Registry) -> None:
@@ -155,6 +178,10 @@ class Registry:
                 case "sealed":
                     self.sealed.pop(key, None)
                     self.unreadable.discard(key)
+                case "namespace":
+                    name, uid = key.split("/")
+                    if (there := self.namespaces.get(name)) is not None and there.uid == uid:
+                        del self.namespaces[name]
                 case _:
                     namespace, name, uid = key.split("/")
                     if (copy := self.copies.get((namespace, name))) is not None and copy.uid == uid:

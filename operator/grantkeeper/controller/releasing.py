@@ -60,7 +60,7 @@ class Releaser:
             sealed = await self.vault.read(grant.metadata.uid)
         except Unsealable:
             sealed = None
-            log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
+            log.warning("a sealed Secret that cannot be read is kept", grant=f"{grant.metadata.namespace}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
         tokens = self._open(sealed, remembered.spec) if remembered is not None else None
         if tokens is None and (connector := self.registry.connectors.get(name)) is not None:
@@ -90,8 +90,8 @@ class Releaser:
         revoked = False
         if tokens is None:
             sentence = (
-                f"The tokens were not revoked: they do not open any more. They are kept in Secret {sealed.secret_name} of the "
-                "operator's namespace; revoke the access at the authorization server."
+                "The tokens were not revoked: they do not open any more, or their client cannot be used. They are kept in Secret "
+                f"{sealed.secret_name} of the operator's namespace; revoke the access at the authorization server."
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
             sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,13 +24,19 @@ from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.sweeping import Sweeper
-from grantkeeper.controller.watching import Watcher
+from grantkeeper.controller.watches import Watches
+from grantkeeper.core.namespaces import Scope
 from grantkeeper.errors import ClusterError, KeyringError
+from grantkeeper.resources import UserGrant
 
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(minutes=5)
 COUNT_AFTER = timedelta(seconds=10)
+SWEEP_SOONEST = timedelta(seconds=5)
+"""After the one before, when something asks for a sweep."""
+PROBE_EVERY = timedelta(seconds=5)
+"""How often a listed namespace that could not be read is tried again."""
 GRANT, CONNECTOR, COUNT, ORPHAN, KEYRING = "grant", "connector", "count", "orphan", "keyring"
 
 
@@ -45,20 +53,23 @@ class Controller:
     keeper: Keeper
     sweeper: Sweeper
     pulse: Pulse
+    scope: Scope
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_sweep_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self, login: Login) -> None:
         """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        await self.sweeper.sweep()
+        readable = await self.sweeper.sweep()
         self.pulse.beat()
         self._wake_everything()
-        watcher = Watcher(login, self.take_in, self._ended.set)
-        watcher.start()
+        watches = Watches(login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set)
+        watches.start(readable)
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
-        chores = [asyncio.create_task(work) for work in (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again())]
+        work = (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again(watches))
+        chores = [asyncio.create_task(chore) for chore in work]
         for chore in chores:
             chore.add_done_callback(lambda _: self._ended.set())  # none of them ends by itself; without one, nothing is kept
         await self._ended.wait()
@@ -66,7 +77,7 @@ class Controller:
         await asyncio.gather(self.agenda.drain(), self.looks.drain())
         for chore in chores:
             chore.cancel()
-        watcher.stop()
+        watches.stop()
         log.info("ended")
 
     def take_in(self, plural: str, event: str | None, body: dict[str, Any]) -> None:
@@ -83,13 +94,32 @@ class Controller:
                     self.agenda.wake((ORPHAN if gone else GRANT, grant.metadata.uid))
                     self.connectors.notice_grants(grant.connector_name)
             case "oauthconnectors":
-                if (connector := self.registry.note_connector(body, gone=gone)) is not None:
-                    self.looks.wake((CONNECTOR, f"{connector.metadata.namespace}/{connector.metadata.name}"))
+                self._take_in_connector(body, gone=gone)
+            case "namespaces":
+                self._take_in_namespace(body, gone=gone)
             case _ if body.get("type") == KEYRING_TYPE:
                 self.looks.wake((KEYRING, ""))
             case _:
                 for uid in self.registry.note_secret(body, gone=gone):
                     self.agenda.wake((GRANT, uid))
+
+    def _take_in_connector(self, body: dict[str, Any], *, gone: bool) -> None:
+        name = (body["metadata"]["namespace"], body["metadata"]["name"])
+        before = self.registry.connectors.get(name)
+        connector = self.registry.note_connector(body, gone=gone)
+        if connector is None:
+            return
+        self.looks.wake((CONNECTOR, "/".join(name)))
+        if before is None or before.spec != connector.spec:
+            self._wake(self.registry.grants_of(name))  # whom it admits and what it offers counts at once, whatever its server does
+
+    def _take_in_namespace(self, body: dict[str, Any], *, gone: bool) -> None:
+        if not self.registry.note_namespace(body, gone=gone):
+            return
+        name = body["metadata"]["name"]
+        self._wake(grant for grant in self.registry.grants.values() if grant.metadata.namespace == name)
+        if name in self.scope.tenants:
+            self._is_sweep_wanted.set()
 
     async def keep(self, subject: Subject) -> datetime | None:
         """One pass over one subject of the agenda."""
@@ -115,19 +145,35 @@ class Controller:
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
             self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
-        for uid in self.registry.grants:
-            self.agenda.wake((GRANT, uid))
+        self._wake(self.registry.grants.values())
 
-    async def _sweep_again(self) -> None:
+    def _wake(self, grants: Iterable[UserGrant]) -> None:
+        for grant in grants:
+            self.agenda.wake((GRANT, grant.metadata.uid))
+
+    async def _sweep_again(self, watches: Watches) -> None:
         while True:
-            await asyncio.sleep(SWEEP_EVERY.total_seconds())
+            await self._wait_for_sweep(watches.readable)
             try:
-                await self.sweeper.sweep()
+                watches.follow(await self.sweeper.sweep())
                 await self._follow_keyring()
             except ClusterError as error:
                 log.warning("a sweep failed; the next one follows", error=str(error))
             self.pulse.beat()
             self._wake_everything()
+
+    async def _wait_for_sweep(self, readable: frozenset[str]) -> None:
+        """Wait until a sweep is due, something asks for one, or a listed namespace can be read that could not."""
+        clock = asyncio.get_running_loop().time
+        due, pace = clock() + SWEEP_EVERY.total_seconds(), (SWEEP_EVERY if self.scope.is_everything else PROBE_EVERY).total_seconds()
+        await asyncio.sleep(SWEEP_SOONEST.total_seconds())
+        while not self._is_sweep_wanted.is_set() and clock() < due:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_sweep_wanted.wait(), min(pace, due - clock()))
+            with suppress(ClusterError):
+                if await self.sweeper.may_read_more(readable):
+                    break
+        self._is_sweep_wanted.clear()
 
     async def _follow_keyring(self) -> None:
         before = self.keys.keyring
@@ -136,5 +182,4 @@ class Controller:
         except KeyringError as error:
             log.error("the keyring cannot be used as it is now; the one read before stays in use", error=str(error))  # noqa: TRY400
         if self.keys.keyring != before:
-            for uid in self.registry.grants:
-                self.agenda.wake((GRANT, uid))
+            self._wake(self.registry.grants.values())

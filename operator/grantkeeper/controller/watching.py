@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 import kopf
 import structlog
 
+from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.login import Login
 from grantkeeper.core.records import KIND_LABEL
-from grantkeeper.resources import GROUP, VERSION
+from grantkeeper.resources import GROUP
 
 log = structlog.get_logger()
 
@@ -33,13 +34,23 @@ UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
 """kopf removes a finalizer of its configured name from objects that it has no deletion handler for; nothing bears this one."""
 
 
+CLUSTER_WIDE = (USERGRANTS, OAUTHCONNECTORS, NAMESPACES)
+"""What is watched everywhere, whichever namespaces are kept."""
+EVERYTHING = (*CLUSTER_WIDE, SECRETS)
+
+
 @dataclass(slots=True)
 class Watcher:
-    """The watches on grants, connectors and the Secrets of ours. `login` gives the connection, and gives it anew when asked."""
+    """The watches on some kinds, in some namespaces or, where none is named, everywhere; of Secrets, on those of ours.
+
+    `login` gives the connection, and gives it anew when asked.
+    """
 
     login: Login
     on_event: Event
     on_end: Callable[[], None]
+    kinds: Collection[Kind] = EVERYTHING
+    namespaces: Collection[str] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -61,13 +72,25 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            asyncio.run(
-                kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=self._stop, priority=0)
-            )
+            asyncio.run(self._watch(registry, settings))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
             home.call_soon_threadsafe(self.on_end)
+
+    async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                clusterwide=not self.namespaces,
+                namespaces=self.namespaces,
+                standalone=True,
+                stop_flag=self._stop,
+                priority=0,
+            )
+        finally:
+            self._stop.set()  # kopf waits for it in a thread, and the loop does not close before that thread ends
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
         @kopf.on.login(registry=registry)
@@ -88,9 +111,9 @@ class Watcher:
 
             return on_event
 
-        for plural in ("usergrants", "oauthconnectors"):
-            kopf.on.event(GROUP, VERSION, plural, registry=registry)(hand_over(plural))
-        kopf.on.event("", "v1", "secrets", registry=registry)(hand_over("secrets"))
+        for kind in self.kinds:
+            group, _, version = kind.api.removeprefix("apis/").removeprefix("api/").rpartition("/")
+            kopf.on.event(group, version, kind.plural, registry=registry)(hand_over(kind.plural))
 
 
 def _tune(settings: kopf.OperatorSettings) -> None:

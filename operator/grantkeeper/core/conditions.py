@@ -41,6 +41,7 @@ class Verdict:
 
 STALLED_REASONS = frozenset(
     {
+        "NamespaceNotAllowed",
         "ScopesNotOffered",
         "InvalidTemplate",
         "Unsealable",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.admission import Admission
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 
@@ -52,6 +53,9 @@ class ConnectorFacts:
     """Consent links are shown in the status of its grants; otherwise they are opened when somebody asks for one."""
     keeps_tokens: bool = True
     """Whether it does; of a connector that is not there nobody knows otherwise."""
+    namespace: str | None = None
+    """Where it is, if that is not the grant's own namespace."""
+    admission: Admission = Admission.ADMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +136,23 @@ class Facts:
     """Until when the newest open request can be answered."""
     last_refusal: str | None = None
     """Why the last request for all that is wanted brought nothing, as a condition reason."""
+    is_kept: bool = True
+    """Whether the grants of this namespace are kept at all."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the access token that is held has not expired."""
+        return self.holding is not None and (self.holding.expires_at is None or self.now < self.holding.expires_at)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anything may be done for the grant: where not, nobody is asked, and nothing is presented or delivered."""
+        return self.is_kept and self.connector.admission is Admission.ADMITTED
 
     @property
     def is_withheld(self) -> bool:
         """Whether nothing is handed out and nothing refreshed, whatever is held; what is stored stays."""
-        return self.is_suspended or not self.connector.keeps_tokens
+        return self.is_suspended or not self.connector.keeps_tokens or self.connector.admission is Admission.REFUSED
 
     @property
     def consent(self) -> Holding | Profile | None:

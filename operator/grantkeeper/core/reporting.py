@@ -12,10 +12,11 @@ from grantkeeper.core.asking import missing_scopes
 from grantkeeper.core.conditions import merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
-from grantkeeper.core.planning import Plan, refresh_at, token_state
+from grantkeeper.core.planning import Plan, refresh_at
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
+from grantkeeper.core.verdicts import token_state
 from grantkeeper.objects import Condition
 from grantkeeper.resources import ConsentRequestStatus, UserGrant, UserGrantStatus
 
@@ -30,7 +31,7 @@ def describe_grant(
 ) -> UserGrantStatus:
     """The status that tells the truth about a grant. `link_root` is what stands before the id in its consent links."""
     holding, outcome = facts.holding, sealed.outcome if sealed else None
-    shown = find_shown(requests, facts.now) if facts.has_link and not facts.is_deleting else None
+    shown = find_shown(requests, facts.now) if facts.has_link and facts.is_served and not facts.is_deleting else None
     conditions = merge(grant.status.conditions, plan.verdicts, generation=grant.metadata.generation, now=facts.now)
     return UserGrantStatus(
         observed_generation=grant.metadata.generation,
