@@ -43,6 +43,7 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: false },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true },
+    registration: { enabled: true }, // for those who try examples against the demo
   },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
 });
