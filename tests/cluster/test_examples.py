@@ -115,11 +115,12 @@ def test_a_link_on_request_as_the_example_says(stage: Stage, tmp_path: Path) -> 
     link = done.stdout.splitlines()[-1]
     follow(stage, link)
     ready = stage.wait_ready("carol-calendar")
-    assert [(request["hash"], request["state"]) for request in status(ready)["consentRequests"]] == [(sha256(link.rpartition("/")[2]), "Granted")]
+    (request,) = status(ready)["consentRequests"]
+    assert (request["hash"], request["state"]) == (sha256(link.rpartition("/")[2]), "Granted")
     assert stage.auth_server.introspect(stage.delivered("carol-calendar")["access_token"])["active"]
 
 
-def test_a_shared_connector_as_the_example_says(stage: Stage, elsewhere: str, tmp_path: Path) -> None:
+def test_a_shared_connector_as_the_example_says(stage: Stage, elsewhere: str) -> None:
     directory, places = EXAMPLES / "05-shared-connector", {"platform": stage.namespace, "team_a": elsewhere}
     apply_connector(stage, directory / "connector.yaml", **places)
     stage.control_plane.apply(read(directory / "grant.yaml", **places))

@@ -178,6 +178,7 @@ def test_a_server_that_cannot_be_used_is_said_and_heals(stage: Stage, tmp_path: 
         wrong: dict[str, tuple[dict[str, Any], str, str]] = {
             "page": ({"issuer": _url(page), "caBundle": ours}, "DiscoveryFailed", "with an HTML page where its metadata should be"),
             "impostor": ({"issuer": _url(impostor), "caBundle": ours}, "IssuerMismatch", "speaks for another issuer than spec.issuer"),
+            "misspelt": ({"issuer": f"{stage.auth_server.issuer}/misspelt"}, "DiscoveryFailed", "delete this connector and create it anew"),
             "stranger": ({"caBundle": ours}, "DiscoveryFailed", "put the certificate of the authority that signed it, as PEM, into"),
             "garbled": ({"caBundle": "bm90IGEgY2VydGlmaWNhdGU="}, "DiscoveryFailed", "spec.caBundle holds no certificate in PEM"),
             "metadata-service": ({"issuer": "https://169.254.169.254"}, "DiscoveryFailed", "169.254.169.254, which is link-local"),

@@ -51,6 +51,12 @@ def test_field_is_described_with_an_example_that_it_accepts(schema: Schema) -> N
 
 
 @pytest.mark.parametrize("schema", FIELDS)
+def test_default_is_said_because_kubectl_explain_does_not_show_it(schema: Schema) -> None:
+    if schema["type"] != "object" and "default" in schema:
+        assert "default" in schema["description"].rpartition("Example: ")[0]
+
+
+@pytest.mark.parametrize("schema", FIELDS)
 def test_field_is_bounded(schema: Schema) -> None:
     if schema["type"] == "array":
         assert {"maxItems", "x-kubernetes-list-type"} <= schema.keys()

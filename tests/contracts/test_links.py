@@ -50,7 +50,7 @@ def anchors_of(page: Path) -> set[str]:
 def leads_nowhere(page: Path, target: str) -> bool:
     path, _, anchor = unquote(target).partition("#")
     found = (page.parent / path).resolve() if path else page
-    return not found.exists() or bool(anchor) and anchor not in anchors_of(found)
+    return not found.exists() or (bool(anchor) and anchor not in anchors_of(found))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -43,6 +43,7 @@ NO_RIGHT = (
     "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
     "watch.namespaces of the chart."
 )
+WRONG_ISSUER = "If spec.issuer is wrong, delete this connector and create it anew: it cannot be changed."
 
 
 class ConnectorUnready(Exception):
@@ -195,13 +196,13 @@ class Connectors:
         try:
             return {"endpoints": await self.discoverer.discover(connector), "metadata_problem": None, "fetch_problem": None}
         except MetadataError as error:
-            problem = Problem(error.reason, str(error))
+            problem = Problem(error.reason, _blame(connector, error))
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
             away = {"fetch_problem": Problem("Unreachable", str(error))}
             if (habits := self.discoverer.habits(connector)).issuer is None:
                 return away | {"endpoints": stated_endpoints(habits)}
-            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
+            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", _blame(connector, error))}
 
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
@@ -229,6 +230,11 @@ class Connectors:
             return  # it has just changed: the watch brings it again
         self.registry.note_connector(body)
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
+
+
+def _blame(connector: OAuthConnector, error: ProviderError) -> str:
+    """Why there are no endpoints; with it, that an issuer cannot be corrected in place."""
+    return str(error) if connector.spec.issuer is None else f"{str(error).removesuffix('.')}. {WRONG_ISSUER}"
 
 
 def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:

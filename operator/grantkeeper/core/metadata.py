@@ -72,7 +72,7 @@ def discovery_urls(issuer: str) -> tuple[str, ...]:
 def read_metadata(issuer: str, answer: Answer) -> Endpoints:
     """Read a metadata document; MetadataError where it is none, speaks for another issuer, or names what must not be used."""
     if answer.status != HTTPStatus.OK:
-        raise MetadataError("DiscoveryFailed", f"the metadata document was answered with status {answer.status}")
+        raise MetadataError("DiscoveryFailed", f"the metadata of {issuer} was answered with status {answer.status}")
     try:
         document = read_object(answer.body)
     except Unreadable as unreadable:

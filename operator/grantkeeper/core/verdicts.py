@@ -108,7 +108,7 @@ def _why_no_one_is_asked(facts: Facts) -> str | None:
     if facts.connector.exists and facts.template_fault:
         return "No one is asked before the templates are in order."
     if not facts.connector.ready and not facts.has_open_request:
-        return "No one can be asked before the connector is ready: see its own status."
+        return f"No one can be asked before OAuthConnector {facts.connector.name} is ready: see its own status."
     return None
 
 
