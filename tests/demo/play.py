@@ -11,11 +11,12 @@ from typing import Self
 
 from demo import consenting, example, screen
 from demo.cluster import API, PATIENCE, Cluster, Object, status, wait_for, why_not_ready
-from demo.report import Entry, Report
+from demo.report import Report, entries_of
 from demo.settings import Settings
 from demo.stage import Stage
 from demo.workload import Workload, mount_of
 from parts import PartFailed
+from parts.authserver import INSPECTOR
 
 CONNECTOR = f"{API}/oauthconnectors/calendar"
 GRANT = f"{API}/usergrants/alice-calendar"
@@ -57,7 +58,7 @@ class Play:
             client_id=example.client_id(),
             seen=tuple(self._workload.seen),
             introspected=tuple(self._workload.introspected),
-            ledger=tuple(Entry(**{name: line[name] for name in Entry.model_fields}) for line in ledger),
+            ledger=entries_of(ledger, example.client_id(), INSPECTOR[0]),
         )
 
     # The acts

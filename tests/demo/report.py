@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -47,6 +48,11 @@ class Entry(_Part):
     refresh_token: Fingerprint | None
     delivered: bool | None
     """Whether the answer reached the socket; None when that is not known."""
+
+
+def entries_of(ledger: Iterable[Mapping[str, Any]], *clients: str) -> tuple[Entry, ...]:
+    """What the ledger tells of these clients. People may try clients of their own meanwhile, and those are none of a report's."""
+    return tuple(Entry(**{name: line[name] for name in Entry.model_fields}) for line in ledger if line["client_id"] in clients)
 
 
 class Report(_Part):

@@ -14,6 +14,7 @@ import pytest
 
 from demo import check
 from demo.checking import judge
+from demo.report import entries_of
 
 Document = dict[str, Any]
 
@@ -138,6 +139,12 @@ def add_a_field(report: Document) -> None:
 
 def leave_out_the_ledger(report: Document) -> None:
     del report["ledger"]
+
+
+def test_clients_that_people_try_are_not_in_the_report() -> None:
+    theirs = {**GOOD["ledger"][0], "client_id": "KBEP3ecDNWAH4-X8_FU74VZr124arakSBQgGe0O_0qZ"}
+    entries = entries_of([*GOOD["ledger"], theirs], "calendar-app", "inspector")
+    assert [entry.client_id for entry in entries] == ["calendar-app", "inspector", "calendar-app", "inspector"]
 
 
 def test_a_good_report_is_good() -> None:
