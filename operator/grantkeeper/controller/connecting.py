@@ -234,7 +234,8 @@ class Connectors:
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:
     """Why there are no endpoints; with it, that an issuer cannot be corrected in place."""
-    return str(error) if connector.spec.issuer is None else f"{str(error).removesuffix('.')}. {WRONG_ISSUER}"
+    said = str(error).removesuffix(".")
+    return said if connector.spec.issuer is None else f"{said[:1].upper()}{said[1:]}. {WRONG_ISSUER}"
 
 
 def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
