@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     namespace: _Name = Field(description="the namespace that the operator runs in and keeps its Secrets in")
     external_url: _URL = Field(
-        description="the URL under which people's browsers reach the consent pages, such as https://consent.example.com"
+        description="the URL under which people's browsers reach the consent pages, such as https://connect.example.com"
     )
     log_level: _Level = Field(default=LogLevel.INFO, description="the least important lines that are logged: DEBUG, INFO, WARNING or ERROR")
     metrics_listen: _Listen = Field(

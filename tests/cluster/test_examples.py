@@ -105,7 +105,7 @@ def test_a_link_on_request_as_the_example_says(stage: Stage, tmp_path: Path) -> 
     )
     asker = kubeconfig_of(stage, "asker", tmp_path)
     (lines,) = blocks(directory / "README.md", "sh")
-    script = lines.replace("links-on-request", stage.namespace).replace("https://consent.example.com", stage.installation.external_url)
+    script = lines.replace("links-on-request", stage.namespace).replace("https://connect.example.com", stage.installation.external_url)
     refused = run(asker, script.replace("carol-calendar", "dave-calendar"))
     assert refused.returncode != 0
     assert "dave-calendar" in refused.stderr

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from contracts.chart import CHART
-from contracts.schemas import CRDS, ROOT
+from contracts.schemas import CRDS, ROOT, load_crds
 
 EXAMPLES = ROOT / "examples"
 INDEX = EXAMPLES / "README.md"
@@ -77,3 +77,11 @@ def test_every_manifest_of_an_example_is_in_its_page(directory: Path) -> None:
 
 def test_the_readme_is_read_in_one_go() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_the_readme_shows_the_columns_that_kubectl_prints() -> None:
+    (version,) = load_crds()["UserGrant"]["spec"]["versions"]
+    columns = ["NAME", *(column["name"].upper() for column in version["additionalPrinterColumns"] if "priority" not in column)]
+    headings = re.findall(r"^ *NAME .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert headings
+    assert [heading.split() for heading in headings] == [columns] * len(headings)

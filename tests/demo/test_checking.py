@@ -15,6 +15,7 @@ import pytest
 from demo import check
 from demo.checking import judge
 from demo.report import entries_of
+from demo.settings import ROOT
 
 Document = dict[str, Any]
 
@@ -139,6 +140,11 @@ def add_a_field(report: Document) -> None:
 
 def leave_out_the_ledger(report: Document) -> None:
     del report["ledger"]
+
+
+def test_the_readme_shows_what_a_good_report_says() -> None:
+    _, _, shown = (ROOT / "README.md").read_text().partition("What the report proves\n")
+    assert shown.partition("```")[0].splitlines() == [f"✓ {finding.sentence}" for finding in judge(GOOD).findings]
 
 
 def test_clients_that_people_try_are_not_in_the_report() -> None:
