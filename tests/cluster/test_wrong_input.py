@@ -240,7 +240,7 @@ def test_an_external_url_without_encryption_is_refused(command: str) -> None:
     assert ended.returncode == 2
     assert ended.stderr == (
         "grantkeeper: GRANTKEEPER_EXTERNAL_URL must begin with https://, or, on a loopback host for development, http://: "
-        "the URL under which people's browsers reach the consent pages, such as https://consent.example.com.\n"
+        "the URL under which people's browsers reach the consent pages, such as https://connect.example.com.\n"
     )
 
 

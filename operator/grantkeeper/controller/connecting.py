@@ -43,7 +43,7 @@ NO_RIGHT = (
     "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
     "watch.namespaces of the chart."
 )
-WRONG_ISSUER = "If spec.issuer is wrong, delete this connector and create it anew: it cannot be changed."
+WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
 
 
 class ConnectorUnready(Exception):
@@ -235,7 +235,7 @@ class Connectors:
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:
     """Why there are no endpoints; with it, that an issuer cannot be corrected in place."""
     said = str(error).removesuffix(".")
-    return said if connector.spec.issuer is None else f"{said[:1].upper()}{said[1:]}. {WRONG_ISSUER}"
+    return said if connector.spec.issuer is None else f"{said}; {WRONG_ISSUER}"
 
 
 def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
