@@ -102,6 +102,13 @@ class RefreshSpec(Wire):
     assumed_lifetime_seconds: int | None = None
 
 
+class LimitsSpec(Wire):
+    """How hard the server may be asked."""
+
+    requests_per_second: int = 10
+    concurrency: int = 8
+
+
 class OAuthConnectorSpec(Wire):
     """The desired state of a connector."""
 
@@ -110,12 +117,14 @@ class OAuthConnectorSpec(Wire):
     client_id: str
     client_authentication: ClientAuthentication = ClientAuthentication.BASIC
     client_secret_ref: SecretKeyRef | None = None
+    fallback_client_secret_ref: SecretKeyRef | None = None
     pkce: PKCE = PKCE.S256
     scopes: tuple[str, ...] = ()
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
     token_parameters: dict[str, str] = Field(default_factory=dict)
     scope_separator: ScopeSeparator = ScopeSeparator.SPACE
     ca_bundle: str | None = None
+    limits: LimitsSpec = LimitsSpec()
     consent: ConsentSpec
     refresh: RefreshSpec = RefreshSpec()
 

@@ -13,7 +13,7 @@ from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, USERGRANTS
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.agenda import Agenda
+from grantkeeper.controller.agenda import FIRST, Agenda
 from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
@@ -26,6 +26,7 @@ from grantkeeper.controller.identifying import Identifier
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.presenting import Presenter
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.redeeming import Redeemer
@@ -63,8 +64,14 @@ async def assemble(
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
-    agenda = Agenda(clock, group_of=registry.connector_of)
-    looks = Agenda(clock)
+    agenda, looks = Agenda(clock), Agenda(clock)
+    pacer = Pacer(
+        clock,
+        registry.limits_of,
+        gate=lambda name: connectors.standing(name).gate,
+        wake=lambda uid: agenda.wake((GRANT, uid), FIRST),
+        aside=lambda uid: agenda.aside((GRANT, uid)),
+    )
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
@@ -86,9 +93,10 @@ async def assemble(
         changed=wake_users,
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         key_sets=KeySets(provider, clock, meter),
+        pacer=pacer,
     )
     comparer = Comparer(registry)
-    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer)
+    gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer, pacer)
     presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
@@ -99,12 +107,13 @@ async def assemble(
         cluster,
         gatherer,
         Asker(vault, seals, clock),
-        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings)),
+        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings), pacer),
         Refresher(presenter, seals),
         Deliverer(registry, cluster, vault, comparer, clock, meter),
         Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, siblings, announcer),
         finalizers,
         announcer,
+        pacer,
         settings.external_url,
         clock,
     )

@@ -17,12 +17,23 @@ import structlog
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, endpoints_of_spec
 from grantkeeper.controller.keysets import KeySets
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.conditions import merge
+from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reporting import patch_status
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
+from grantkeeper.core.standing import (
+    Problem,
+    Standing,
+    heal,
+    judge_client_secret,
+    judge_connector,
+    let_lapse,
+    note,
+    note_inconclusive,
+)
 from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
 from grantkeeper.objects import Condition
 from grantkeeper.resources import (
@@ -30,6 +41,7 @@ from grantkeeper.resources import (
     OAuthConnector,
     OAuthConnectorSpec,
     OAuthConnectorStatus,
+    SecretKeyRef,
     ServerStatus,
 )
 
@@ -67,6 +79,8 @@ class Connectors:
     look: Callable[[Name], None]
     """Called to have a connector looked at again."""
     key_sets: KeySets
+    pacer: Pacer
+    """Told whenever something is learned that may let a connector's grants go on, or keep them."""
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
 
@@ -85,6 +99,7 @@ class Connectors:
             self._standings.pop(name, None)
             self.key_sets.forget(name)
             self.changed(name)
+            self.pacer.serve(name)
             return None
         before = self._start(name, connector)
         self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
@@ -94,12 +109,13 @@ class Connectors:
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
+        if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, before.healed_at):
             self.changed(name)
+        self.pacer.serve(name)
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
-        return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
+        return self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
 
     async def client(self, name: Name) -> Remembered:
         """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
@@ -109,7 +125,7 @@ class Connectors:
         before = self._start(name, connector)
         self._put(name, replace(before, **await self._look_at_secret(connector)))
         standing = self.standing(name)
-        if standing.secret_problem != before.secret_problem:
+        if (standing.secret_problem, standing.noted) != (before.secret_problem, before.noted):
             self.look(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
@@ -123,13 +139,27 @@ class Connectors:
 
     def note_problem(self, name: Name, problem: Problem | None) -> None:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
+        if self.standing(name).is_judged:
+            self._learn(name, note(self.standing(name), problem, self.clock()))
+
+    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None, answered: bool = True) -> None:
+        """A token request has shown nothing of the client; `rest` is how long the server asked to be left alone."""
+        if self.standing(name).is_judged:
+            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, answered=answered))
+
+    def note_rejected_secret(self, name: Name, request: Request) -> None:
+        """The client's secret was rejected, and the other one is presented at once: it is tried first from now on."""
+        self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
+        self.pacer.charge(name)
+
+    def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
-        if not before.is_judged or (problem is None and before.reach_problem is None):
-            return
-        self._put(name, note(before, problem, self.clock()))
-        if self.standing(name).is_ready != before.is_ready:
+        self._put(name, standing)
+        if judge_connector(standing) != judge_connector(before):
             self.look(name)
+        if (standing.is_ready, standing.healed_at) != (before.is_ready, before.healed_at):
             self.changed(name)
+        self.pacer.serve(name)
 
     def _start(self, name: Name, connector: OAuthConnector) -> Standing:
         """What is known of this very connector: nothing, where another one bore its name."""
@@ -146,19 +176,33 @@ class Connectors:
         return remembered
 
     async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
-        """The parts of a standing that the client Secret decides."""
-        reference, body = connector.spec.client_secret_ref, None
-        if reference is not None:
-            try:
-                body = await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
-            except NotFound:
-                body = None
-        found = judge_client_secret(connector, body)
+        """The parts of a standing that the client Secrets decide."""
+        found = judge_client_secret(connector, await self._read_secret(connector, connector.spec.client_secret_ref))
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}
+        second = judge_client_secret(
+            connector, await self._read_secret(connector, connector.spec.fallback_client_secret_ref), is_fallback=True
+        )
+        fallback = None if isinstance(second, Problem) else second
+        parts: dict[str, Any] = {
+            "secret": found,
+            "secret_problem": None,
+            "fallback_secret": fallback,
+            "fallback_problem": second if isinstance(second, Problem) else None,
+        }
         known = self.standing((connector.metadata.namespace, connector.metadata.name))
-        parts: dict[str, Any] = {"secret": found, "secret_problem": None}
-        return parts if found == known.secret else parts | {"noted": None, "noted_at": None}  # another secret deserves another try
+        if (found, fallback) == (known.secret, known.fallback_secret):
+            return parts
+        healed = heal(known, self.clock())  # another secret deserves another try
+        return parts | {"noted": None, "circuit": None, "healed_at": healed.healed_at}
+
+    async def _read_secret(self, connector: OAuthConnector, reference: SecretKeyRef | None) -> dict[str, Any] | None:
+        if reference is None:
+            return None
+        try:
+            return await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
+        except NotFound:
+            return None
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -202,11 +246,12 @@ class Connectors:
 
 
 def _client(connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Client:
-    spec = connector.spec
+    spec, (secret, other_secret) = connector.spec, standing.secrets
     return Client(
         client_id=spec.client_id,
         authentication=spec.client_authentication,
-        secret=standing.secret,
+        secret=secret,
+        other_secret=other_secret,
         endpoints=endpoints,
         pkce=spec.pkce is PKCE.S256,
         scope_separator=spec.scope_separator.character,

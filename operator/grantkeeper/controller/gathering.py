@@ -7,6 +7,7 @@ from datetime import datetime
 
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.pacing import Lane, Pacer
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
@@ -26,6 +27,7 @@ MAX_PRESENTATIONS = 2
 FAILURES = {
     "Unreachable": "the authorization server cannot be reached",
     "ClientRejected": "the authorization server rejects the client; see the connector",
+    "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
     "ServerError": "the authorization server reports an error of its own",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",
@@ -53,6 +55,7 @@ class Gatherer:
     seals: Seals
     respect: Respect
     comparer: Comparer
+    pacer: Pacer
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
@@ -73,8 +76,13 @@ class Gatherer:
             and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
             and outcome.spec_generation == grant.metadata.generation
         )
+        standing = self.connectors.standing(grant.connector_name)
+        rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
+        of_now = outcome if of_this_token and outcome is not None else None
+        failure = FAILURES.get(of_now.reason if of_now else "", "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
         open_request = find_open(requests, now)
-        retry = [m for m in (refresh_claim and refresh_claim.not_before_retry, of_this_token and outcome and outcome.retry_not_before) if m]
+        waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
+        retry = [m for m in (refresh_claim and refresh_claim.not_before_retry, waits_until) if m]
         return Gathered(
             grant,
             connector,
@@ -92,8 +100,8 @@ class Gatherer:
                 is_dead=refused or is_exhausted,
                 refusal=outcome.reason if outcome and (holding is None or of_this_token) and outcome.reason in REFUSALS else None,
                 expected_account=put_in_words(grant.spec.expected_account),
-                failure=FAILURES.get(outcome.reason, "") if outcome and of_this_token else "",
-                failures=outcome.failures if outcome and of_this_token else 0,
+                failure=failure,
+                failures=of_now.failures if of_now else 0,
                 retry_not_before=max(retry, default=None),
                 claim_respected_until=respected_until,
                 has_dangling_code=claim is not None and claim.spending is Spending.CODE and respected_until is None,
@@ -104,6 +112,7 @@ class Gatherer:
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now),
                 surplus=self.comparer.find_surplus(grant, sealed),
+                waits_for_turn=rank.urgency if rank else None,
                 look_again_at=self.comparer.try_again_at(grant),
             ),
         )
@@ -121,6 +130,7 @@ class Gatherer:
     def forget(self, uid: str) -> None:
         """The grant is gone."""
         self.respect.forget(uid)
+        self.pacer.leave(uid)
         self.comparer.forget(uid)
 
     def _hold(

@@ -23,7 +23,7 @@ from grantkeeper.core.answers import read_token_answer
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.records import Attempt, Claim, Meta, Sealed, Spending
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
@@ -114,8 +114,9 @@ class Refresher:
                 stored = await self._note(claimed, grant, "ReauthorizationRequired", keeping=exhausted)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                await self._note(claimed, grant, "ClientRejected", keeping=_uncounted(claimed.claim))
-                line.warning("the client is rejected", error=result.reason)
+                reason = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
+                await self._note(claimed, grant, reason, keeping=_uncounted(claimed.claim))
+                line.warning("the client or its request is rejected", error=result.reason)
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
                 await self._note(claimed, grant, "Refused", keeping=_uncounted(claimed.claim), not_before=until)
@@ -163,7 +164,7 @@ class Refresher:
 
         def change(sealed: Sealed) -> Sealed:
             earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == claim.hash else 0
-            wait = now + schedule.back_off(earlier + 1, sealed.uid)
+            wait = now + schedule.try_again_in(earlier + 1, self.presenter.chance())
             outcome = Attempt(
                 hash=claim.hash,
                 reason=reason,

@@ -109,7 +109,7 @@ class Controller:
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
             self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
-        for uid in self.registry.grants:
+        for uid in self.registry.by_expiry():
             self.agenda.wake((GRANT, uid))
 
     async def _sweep_again(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -101,5 +102,7 @@ class Facts:
     secrets: tuple[SecretFacts, ...] = ()
     surplus: tuple[str, ...] = ()
     """Names of delivered Secrets of ours that spec.secrets names no more."""
+    waits_for_turn: Urgency | None = None
+    """As how urgent it waits for its turn at the server, and is woken when that comes."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
+from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.times import to_text
 
 CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
@@ -171,15 +172,15 @@ def _lives(facts: Facts) -> bool:
 
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
-        return (Step(Act.RELEASE),) if facts.is_held else ()
+        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None else ()
     steps = [Step(Act.WITHDRAW, name) for name in facts.surplus]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
-    if facts.connector.ready:
+    if facts.connector.endpoints_known and facts.waits_for_turn is not Urgency.AWAITED:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
-    if _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
+    if facts.waits_for_turn is None and _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
         steps.append(Step(Act.REFRESH))
     steps += [
         Step(Act.DELIVER, s.name)
@@ -187,6 +188,11 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
         if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.holding
     ]
     return tuple(steps)
+
+
+def needs_turn(facts: Facts) -> bool:
+    """Whether anything is to be done now for which a server is asked, whether its turn has come or not."""
+    return any(step.act in {Act.RELEASE, Act.REDEEM, Act.REFRESH} for step in _steps(replace(facts, waits_for_turn=None)))
 
 
 def must_ask(facts: Facts) -> bool:
