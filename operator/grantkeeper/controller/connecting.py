@@ -115,7 +115,8 @@ class Connectors:
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
-        return self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
+        again_at = self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
+        return min(again_at, standing.rests_until or again_at)
 
     async def client(self, name: Name) -> Remembered:
         """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
