@@ -47,6 +47,7 @@ class Server:
     """Seconds that it asks everybody to be left alone for, until it is None again."""
     begun: list[tuple[float, str]] = field(default_factory=list)
     """When what was presented; a refresh token is named `<grant>/<number>`."""
+    revoked: list[str] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     """When the client was rejected."""
     attempts: int = 0
@@ -80,6 +81,8 @@ class CrowdProvider(MemoryProvider):
             server.attempts += 1
             raise ProviderUnsent("accepted no connection")
         form = parse_qs(request.form.get_secret_value())
+        if "token" in form:
+            return self._revoke(server, request, form["token"][0])
         presented = form.get("refresh_token", form.get("code", [""]))[0]
         server.begun.append((_now(), presented))
         server.in_flight += 1
@@ -91,6 +94,12 @@ class CrowdProvider(MemoryProvider):
         if server.latency > GIVEN_UP_AFTER:
             raise AnswerLost("timed out")
         return self._answer(server, request, presented)
+
+    def _revoke(self, server: Server, request: Request, token: str) -> Answer:
+        if _secret_of(request) != server.accepted:
+            return answer({"error": "invalid_client"}, 401)
+        server.revoked.append(token)
+        return answer({})
 
     def _answer(self, server: Server, request: Request, presented: str) -> Answer:
         if server.retry_after is not None:
@@ -109,6 +118,13 @@ class TellingCluster(TroubledCluster):
     def __init__(self, tell: Callable[[str, str | None, Object], None]) -> None:
         super().__init__(clock)
         self._tell = tell
+        self.takes = 0.0
+        """Seconds that reading one object takes."""
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        """Read one object, in its own time."""
+        await pass_time(self.takes)
+        return await super().get(kind, namespace, name)
 
     def _store(self, kind: Kind, body: Object, event: str) -> Object:
         stored = super()._store(kind, body, event)

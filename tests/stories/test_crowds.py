@@ -11,6 +11,7 @@ import pytest
 
 from fakes.virtual import START, pass_time, play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.resources import FINALIZER
 from stories.crowd import Crowd, client_secret, most_in_a_second
 from stories.scene import NAMESPACE, Scene
 
@@ -106,6 +107,39 @@ def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
         assert len(server.begun) > 200
         assert len(server.refused) <= 8, "nothing more was rejected"
         assert (await crowd.connector("calendar"))["Reachable"]["message"] == ""
+        await crowd.end()
+
+    play(story)
+
+
+def test_what_a_request_has_shown_is_not_forgotten_by_one_that_was_reading_the_secret_meanwhile() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar")
+        server = crowd.provider.servers["calendar"]
+        server.accepted = "another"
+        await crowd.add("calendar", 100, lambda _: START + 10 * SECOND)
+        crowd.cluster.takes = 0.25
+        await crowd.start()
+        await pass_time(10 * MINUTES)
+        assert 4 <= len(server.refused) <= 8 + 3
+        await crowd.end()
+
+    play(story)
+
+
+def test_tokens_are_revoked_with_the_second_client_secret_too() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar", fallbackClientSecretRef={"name": "next"})
+        await crowd.cluster.create(SECRETS, NAMESPACE, client_secret("next", "calendar", "new"))
+        server = crowd.provider.servers["calendar"]
+        server.accepted = "new"
+        await crowd.add("calendar", 1, lambda _: START + timedelta(hours=1))
+        await crowd.cluster.patch(USERGRANTS, NAMESPACE, "calendar-0", {"metadata": {"finalizers": [FINALIZER]}})
+        await crowd.start()
+        await crowd.cluster.delete(USERGRANTS, NAMESPACE, "calendar-0")
+        await pass_time(5)
+        assert server.revoked == ["calendar-0/0", "at-calendar-0"]
+        assert await crowd.statuses() == []
         await crowd.end()
 
     play(story)

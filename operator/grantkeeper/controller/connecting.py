@@ -103,7 +103,8 @@ class Connectors:
             return None
         before = self._start(name, connector)
         self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
-        self._put(name, replace(self.standing(name), **await self._look_at_secret(connector)))
+        secrets = await self._look_at_secret(connector)
+        self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
         found = await self._look_at_server(connector)
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
         standing = self.standing(name)
@@ -123,11 +124,10 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
-        before = self._start(name, connector)
-        self._put(name, replace(before, **await self._look_at_secret(connector)))
+        self._start(name, connector)
+        secrets = await self._look_at_secret(connector)
+        self._learn(name, replace(self.standing(name), **secrets))
         standing = self.standing(name)
-        if (standing.secret_problem, standing.noted) != (before.secret_problem, before.noted):
-            self.look(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
         return self._remember(name, connector, standing.endpoints, standing)
@@ -150,8 +150,9 @@ class Connectors:
 
     def note_rejected_secret(self, name: Name, request: Request) -> None:
         """The client's secret was rejected, and the other one is presented at once: it is tried first from now on."""
-        self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
         self.pacer.charge(name)
+        if self.standing(name).is_judged:
+            self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
 
     def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
