@@ -27,7 +27,7 @@ from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.records import Sealed, write_sealed
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import AnswerLost, ProviderUnsent
-from grantkeeper.resources import OAuthConnector, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, SETTINGS, WATCHED
 
 LIFETIME = timedelta(hours=1)
@@ -170,7 +170,8 @@ class Crowd:
         for n in range(number):
             name = f"{connector}-{n}"
             body = {"connectorRef": {"name": connector}, "user": name}
-            grant = UserGrant.read(await self.cluster.create(USERGRANTS, NAMESPACE, {"metadata": {"name": name}, "spec": body}))
+            metadata = {"name": name, "finalizers": [FINALIZER]}
+            grant = UserGrant.read(await self.cluster.create(USERGRANTS, NAMESPACE, {"metadata": metadata, "spec": body}))
             tokens = TokenSet(
                 access_token=SecretStr(f"at-{name}"),
                 refresh_token=SecretStr(f"{name}/0"),

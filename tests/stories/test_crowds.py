@@ -11,7 +11,6 @@ import pytest
 
 from fakes.virtual import START, pass_time, play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
-from grantkeeper.resources import FINALIZER
 from stories.crowd import Crowd, client_secret, most_in_a_second
 from stories.scene import NAMESPACE, Scene
 
@@ -86,6 +85,24 @@ def test_a_probe_finds_out_that_the_server_has_been_mended() -> None:
     play(story)
 
 
+def test_when_the_secret_is_mended_nobody_sits_out_what_is_left_of_its_back_off() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar")
+        server = crowd.provider.servers["calendar"]
+        server.accepted = "another"
+        object.__setattr__(crowd.controller.keeper.refresher.presenter, "chance", lambda: 0.99)
+        await crowd.add("calendar", 1, lambda _: START + 10 * SECOND)
+        await crowd.start()
+        while len(server.refused) < 5:
+            await pass_time(1)
+        await crowd.cluster.patch(SECRETS, NAMESPACE, "calendar-client", replaced("another"))
+        await pass_time(12)
+        assert await crowd.reasons() == {"Ready": 1}, "it had 31 s to wait"
+        await crowd.end()
+
+    play(story)
+
+
 def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
     async def story() -> None:
         crowd = await Crowd.gather("calendar", fallbackClientSecretRef={"name": "next"})
@@ -97,7 +114,8 @@ def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
         await pass_time(1 * MINUTES)
         assert await crowd.reasons() == {"Ready": 100}
         assert 1 <= len(server.refused) <= 8, "those that were under way before it was known"
-        assert most_in_a_second(server.times) <= 10 + 8, "what is presented once more at once is owed to the limit"
+        took = server.times[-1] - server.times[0]
+        assert took > (len(server.begun) - 1) / 10 - 0.01, "what is presented once more at once is owed to the limit"
         assert len(server.begun) == 100 + len(server.refused)
         connector = await crowd.connector("calendar")
         assert connector["Ready"]["status"] == "True"
@@ -134,7 +152,6 @@ def test_tokens_are_revoked_with_the_second_client_secret_too() -> None:
         server = crowd.provider.servers["calendar"]
         server.accepted = "new"
         await crowd.add("calendar", 1, lambda _: START + timedelta(hours=1))
-        await crowd.cluster.patch(USERGRANTS, NAMESPACE, "calendar-0", {"metadata": {"finalizers": [FINALIZER]}})
         await crowd.start()
         await crowd.cluster.delete(USERGRANTS, NAMESPACE, "calendar-0")
         await pass_time(5)
@@ -272,6 +289,7 @@ def test_a_grant_that_is_deleted_while_it_waits_goes_at_once() -> None:
             await crowd.cluster.delete(USERGRANTS, NAMESPACE, f"calendar-{n}")
         await pass_time(10)
         assert await crowd.statuses() == []
+        assert len(crowd.provider.servers["calendar"].revoked) == 40, "two tokens each"
         await pass_time(2 * HOURS)
         assert len(crowd.provider.servers["calendar"].begun) <= 8, "nothing of theirs is presented"
         await crowd.end()
