@@ -135,9 +135,18 @@ def test_a_connector_that_rests_says_so_and_is_ready() -> None:
     assert judge_connector(over) == judge_connector(FOUND)
 
 
+def test_a_short_rest_is_kept_and_not_said() -> None:
+    resting = note_inconclusive(FOUND, NOW, rest=timedelta(seconds=59))
+    assert judge_connector(resting) == judge_connector(FOUND)
+    assert resting.gate.opens_at == NOW + timedelta(seconds=59)
+    assert resting.obstacle(NOW) is None
+    assert note_inconclusive(FOUND, NOW, rest=timedelta(minutes=1)).obstacle(NOW) == "Refused"
+
+
 def test_a_shorter_rest_does_not_end_a_longer_one() -> None:
     longer = note_inconclusive(FOUND, NOW, rest=timedelta(minutes=30))
     assert note_inconclusive(longer, NOW, rest=timedelta(seconds=1)) == longer
+    assert note_inconclusive(longer, NOW + timedelta(minutes=1), rest=timedelta(seconds=1)).rests_until == longer.rests_until
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ class Standing:
     """When something that was noted last ceased to count; nobody needs to wait for what failed before."""
     rests_until: datetime | None = None
     """Until when the server asked to be left alone."""
+    is_long_rest: bool = False
+    """Whether that is long enough to be said."""
     is_judged: bool = False
 
     @property
@@ -93,7 +95,7 @@ class Standing:
         """Why those that wait for their turn wait long, as the reason of an attempt; None where they do not."""
         if self.noted is not None and not self.is_untested:
             return self.noted.reason
-        return "Refused" if self.rests_until is not None and self.rests_until - now > LONG_REST else None
+        return "Refused" if self.is_long_rest and self.rests_until is not None and self.rests_until > now else None
 
     @property
     def is_ready(self) -> bool:
@@ -117,7 +119,8 @@ def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | No
         standing = replace(standing, circuit=circuits.hold(standing.circuit, now))
     if rest is None:
         return standing
-    return replace(standing, rests_until=max(now + rest, standing.rests_until or now))
+    until = max(now + rest, standing.rests_until or now)
+    return replace(standing, rests_until=until, is_long_rest=until - now >= LONG_REST)
 
 
 def heal(standing: Standing, now: datetime) -> Standing:
@@ -128,7 +131,7 @@ def heal(standing: Standing, now: datetime) -> Standing:
 def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
     if standing.rests_until is not None and standing.rests_until <= now:
-        standing = replace(standing, rests_until=None)
+        standing = replace(standing, rests_until=None, is_long_rest=False)
     if standing.circuit is None:
         return standing
     if standing.generation != generation:
@@ -158,7 +161,7 @@ def _judge_reach(standing: Standing) -> Verdict:
         )
     if standing.reach_problem is not None:
         return _verdict("Reachable", standing.reach_problem)
-    if standing.rests_until is not None:
+    if standing.rests_until is not None and standing.is_long_rest:
         return true("Reachable", "Reachable", f"The server asked to be left alone until {to_text(standing.rests_until)}.")
     if standing.fallback_secret is not None and standing.rejected_secret == standing.secret:
         return true("Reachable", "Reachable", "The server rejects the first client secret; the fallback is in use. Replace the first.")
