@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 START = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
+
+ENDING: ContextVar[AsyncExitStack] = ContextVar("ending")
+"""What has to be ended with the story that is being played."""
 
 Result = TypeVar("Result")
 
@@ -37,9 +42,15 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def play(story: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Play a story to its end, in no time."""
+    """Play a story to its end, in no time; whatever became of it, what was left to `ENDING` is ended."""
+
+    async def whole() -> Result:
+        async with AsyncExitStack() as ending:
+            ENDING.set(ending)
+            return await story()
+
     with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-        return runner.run(story())
+        return runner.run(whole())
 
 
 def clock() -> datetime:

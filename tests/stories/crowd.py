@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from fakes.cluster import Object
 from fakes.provider import METADATA, MemoryProvider, answer
 from fakes.troubles import TroubledCluster
-from fakes.virtual import START, clock, pass_time
+from fakes.virtual import ENDING, START, clock, pass_time
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.provider import CONNECT_BY
 from grantkeeper.controller.assembling import assemble
@@ -190,7 +190,8 @@ class Crowd:
             await self.cluster.create(SECRETS, OPERATOR_NAMESPACE, write_sealed(sealed, OPERATOR_NAMESPACE))
 
     async def start(self) -> None:
-        """Read everything and begin to keep, as `Controller.work` does."""
+        """Read everything and begin to keep, as `Controller.work` does, until the end of the story."""
+        ENDING.get().push_async_callback(self._end)
         controller = self.controller
         await controller.sweeper.sweep()
         for namespace, name in controller.registry.connectors:
@@ -201,8 +202,7 @@ class Crowd:
         agendas = (controller.agenda, controller.looks)
         self.chores = [asyncio.create_task(agenda.run(controller.keep)) for agenda in agendas]
 
-    async def end(self) -> None:
-        """Finish what is under way."""
+    async def _end(self) -> None:
         await asyncio.gather(self.controller.agenda.drain(), self.controller.looks.drain())
         for chore in self.chores:
             with suppress(asyncio.CancelledError):

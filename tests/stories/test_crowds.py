@@ -55,7 +55,6 @@ def test_a_client_that_is_rejected_costs_a_thousand_grants_nothing_and_the_serve
         assert most_in_a_second([at for at, _ in after]) <= 10
         spent = [presented for _, presented in after]
         assert len(spent) == len(set(spent)), "what is accepted is presented once"
-        await crowd.end()
 
     play(story)
 
@@ -80,7 +79,6 @@ def test_a_probe_finds_out_that_the_server_has_been_mended() -> None:
         assert times[-1] - times[0] < 6, "all go on"
         assert await crowd.reasons() == {"Ready": 50}
         assert (await crowd.connector("calendar"))["Ready"]["status"] == "True"
-        await crowd.end()
 
     play(story)
 
@@ -98,7 +96,6 @@ def test_when_the_secret_is_mended_nobody_sits_out_what_is_left_of_its_back_off(
         await crowd.cluster.patch(SECRETS, NAMESPACE, "calendar-client", replaced("another"))
         await pass_time(12)
         assert await crowd.reasons() == {"Ready": 1}, "it had 31 s to wait"
-        await crowd.end()
 
     play(story)
 
@@ -125,7 +122,6 @@ def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
         assert len(server.begun) > 200
         assert len(server.refused) <= 8, "nothing more was rejected"
         assert (await crowd.connector("calendar"))["Reachable"]["message"] == ""
-        await crowd.end()
 
     play(story)
 
@@ -140,7 +136,6 @@ def test_what_a_request_has_shown_is_not_forgotten_by_one_that_was_reading_the_s
         await crowd.start()
         await pass_time(10 * MINUTES)
         assert 4 <= len(server.refused) <= 8 + 3
-        await crowd.end()
 
     play(story)
 
@@ -157,7 +152,6 @@ def test_tokens_are_revoked_with_the_second_client_secret_too() -> None:
         await pass_time(5)
         assert server.revoked == ["calendar-0/0", "at-calendar-0"]
         assert await crowd.statuses() == []
-        await crowd.end()
 
     play(story)
 
@@ -178,7 +172,6 @@ def test_a_slow_server_holds_up_nobody_elses_grants() -> None:
         assert fast.times[-1] < 16
         assert crowd.provider.servers["slow"].most == 64
         await pass_time(20)
-        await crowd.end()
 
     play(story)
 
@@ -206,7 +199,6 @@ def test_after_an_outage_of_six_hours_all_are_fresh_as_soon_as_the_limit_allows_
         assert MANY / took >= 0.9 * 10, f"all were fresh {server.times[-1] - back:.0f} s after the server was back"
         order = [int(grant.rpartition("-")[2]) for grant in server.grants]
         assert order[9:] == sorted(order[9:]), "the oldest expiry first; the first few show that it is back"
-        await crowd.end()
 
     play(story)
 
@@ -230,7 +222,6 @@ def test_a_server_that_asks_to_be_left_alone_is() -> None:
         assert await crowd.reasons() == {"Ready": 200}
         assert most_in_a_second(server.times) <= 10
         assert (await crowd.connector("calendar"))["Reachable"]["message"] == ""
-        await crowd.end()
 
     play(story)
 
@@ -254,7 +245,6 @@ def test_a_code_overtakes_the_backlog() -> None:
         assert waiting > 400
         assert [presented for at, presented in server.begun if "a-code" in presented] == ["a-code"]
         assert next(at for at, presented in server.begun if presented == "a-code") < 6.5
-        await crowd.end()
 
     play(story)
 
@@ -273,7 +263,6 @@ def test_a_limit_that_is_raised_counts_at_once() -> None:
         await pass_time(4)
         assert len(server.begun) == 300
         assert server.most <= 32
-        await crowd.end()
 
     play(story)
 
@@ -292,6 +281,5 @@ def test_a_grant_that_is_deleted_while_it_waits_goes_at_once() -> None:
         assert len(crowd.provider.servers["calendar"].revoked) == 40, "two tokens each"
         await pass_time(2 * HOURS)
         assert len(crowd.provider.servers["calendar"].begun) <= 8, "nothing of theirs is presented"
-        await crowd.end()
 
     play(story)
