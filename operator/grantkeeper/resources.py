@@ -176,6 +176,13 @@ class AllowedNamespaces(Wire):
     selector: LabelSelector | None = None
 
 
+class LimitsSpec(Wire):
+    """How hard the server may be asked."""
+
+    requests_per_second: int = 10
+    concurrency: int = 8
+
+
 class OAuthConnectorSpec(Wire):
     """The desired state of a connector. What its preset may decide has no default here: `core.presets` knows what counts."""
 
@@ -186,6 +193,7 @@ class OAuthConnectorSpec(Wire):
     client_id: str
     client_authentication: ClientAuthentication | None = None
     client_secret_ref: SecretKeyRef | None = None
+    fallback_client_secret_ref: SecretKeyRef | None = None
     pkce: PKCE | None = None
     scopes: tuple[str, ...] = ()
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
@@ -193,6 +201,7 @@ class OAuthConnectorSpec(Wire):
     scope_separator: ScopeSeparator | None = None
     token_storage: TokenStorage = TokenStorage.ENABLED
     ca_bundle: str | None = None
+    limits: LimitsSpec = LimitsSpec()
     consent: ConsentSpec = ConsentSpec()
     refresh: RefreshSpec = RefreshSpec()
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces(from_=NamespacesFrom.SAME)

@@ -11,7 +11,8 @@ import pytest
 from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
-from grantkeeper.core.planning import Act, Step, plan, refresh_at
+from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.planning import Act, Step, needs_turn, plan, refresh_at
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 from grantkeeper.core.verdicts import token_state
@@ -65,7 +66,32 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             "AwaitingConsent",
             id="an answer: redeem it",
         ),
-        pytest.param(unasked(connector=AWAY, has_open_request=True, answers=("a",)), (), "AwaitingConsent", id="an answer waits"),
+        pytest.param(
+            unasked(connector=AWAY, has_open_request=True, has_link=True, answers=("a",)),
+            (Act.REDEEM,),
+            "AwaitingConsent",
+            id="an answer while the server is away: it is what shows whether that still holds",
+        ),
+        pytest.param(
+            unasked(connector=replace(AWAY, endpoints_known=False), has_open_request=True, has_link=True, answers=("a",)),
+            (),
+            "AwaitingConsent",
+            id="no way to the server: an answer waits",
+        ),
+        pytest.param(
+            unasked(has_open_request=True, has_link=True, answers=("a",), waits_for_turn=Urgency.AWAITED),
+            (),
+            "AwaitingConsent",
+            id="no turn for a code",
+        ),
+        pytest.param(
+            facts(holding=DUE, answers=("a",), waits_for_turn=Urgency.ROUTINE),
+            (Act.REDEEM,),
+            "Ready",
+            id="a code goes first",
+        ),
+        pytest.param(facts(holding=DUE, waits_for_turn=Urgency.ROUTINE), (), "Ready", id="due, and it is not its turn yet: wait"),
+        pytest.param(facts(is_deleting=True, is_held=True, waits_for_turn=Urgency.ROUTINE), (), "Ready", id="no turn to revoke yet: wait"),
         pytest.param(unasked(has_lapsed_request=True), (Act.ASK,), "AwaitingConsent", id="nobody answered in time: ask again"),
         pytest.param(unasked(refusal="ConsentDenied"), (Act.ASK,), "ConsentDenied", id="denied: it is said, and asked once more"),
         pytest.param(
@@ -410,3 +436,19 @@ def test_a_mismatch_names_what_was_expected() -> None:
     verdicts = plan(unasked(refusal="AccountMismatch", expected_account="email alice@example.com")).verdicts
     message = next(verdict.message for verdict in verdicts if verdict.type == "Authorized")
     assert "(email alice@example.com)" in message
+
+
+@pytest.mark.parametrize("waits", [pytest.param(None, id="asked for none yet"), pytest.param(Urgency.ROUTINE, id="waits for it")])
+@pytest.mark.parametrize(
+    ("given", "needs"),
+    [
+        pytest.param(facts(), False, id="nothing to do"),
+        pytest.param(facts(holding=DUE), True, id="a refresh is due"),
+        pytest.param(facts(holding=DUE, is_dead=True), False, id="refused: there is nothing to present"),
+        pytest.param(unasked(has_open_request=True, answers=("a",)), True, id="a code"),
+        pytest.param(facts(is_deleting=True, is_held=True), True, id="to be revoked"),
+        pytest.param(facts(is_deleting=True), False, id="let go"),
+    ],
+)
+def test_a_turn_is_needed_for_what_a_server_is_asked(given: Facts, needs: bool, waits: Urgency | None) -> None:
+    assert needs_turn(replace(given, waits_for_turn=waits)) is needs

@@ -15,7 +15,7 @@ from grantkeeper.adapters.journal import Journal
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.agenda import Agenda
+from grantkeeper.controller.agenda import FIRST, Agenda
 from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
@@ -29,6 +29,7 @@ from grantkeeper.controller.identifying import Identifier
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.presenting import Presenter
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.redeeming import Redeemer
@@ -70,8 +71,14 @@ async def assemble(
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
     scope = Scope(settings.namespace, frozenset(settings.watch_namespaces))
-    agenda = Agenda(clock, group_of=registry.connector_of)
-    looks = Agenda(clock)
+    agenda, looks = Agenda(clock), Agenda(clock)
+    pacer = Pacer(
+        clock,
+        registry.limits_of,
+        gate=lambda name: connectors.standing(name).gate,
+        wake=lambda uid: agenda.wake((GRANT, uid), FIRST),
+        aside=lambda uid: agenda.aside((GRANT, uid)),
+    )
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
@@ -94,9 +101,10 @@ async def assemble(
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
         key_sets=KeySets(provider, clock, meter),
+        pacer=pacer,
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
-    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope)
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
     committer = Committer(vault, Journal(settings.journal_directory))
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
     announcer = Announcer(cluster, clock, settings.pod_name)
@@ -108,12 +116,13 @@ async def assemble(
         cluster,
         gatherer,
         Asker(vault, seals, clock),
-        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings)),
+        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings), pacer),
         Refresher(presenter, seals),
         Deliverer(registry, cluster, vault, comparer, clock, meter),
         Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, siblings, announcer),
         finalizers,
         announcer,
+        pacer,
         settings.external_url,
         clock,
     )

@@ -20,7 +20,7 @@ from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.records import Claim, Holder, Sealed
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
@@ -65,6 +65,8 @@ class Presenter:
     clock: Callable[[], datetime]
     is_draining: Callable[[], bool]
     meter: Meter
+    chance: Callable[[], float] = secrets.SystemRandom().random
+    """In [0, 1), for what must not happen to all at once."""
 
     def new_attempt(self) -> str:
         """A name for one attempt, by which its write is known again."""
@@ -128,8 +130,12 @@ class Presenter:
             self.connectors.note_problem(connector, problem)
             return Unsent(problem)
         except AnswerLost:
+            self.connectors.note_inconclusive(connector, answered=False)
             return Lost("no_answer")
         outcome = read(answer)
+        if request.alternative is not None and outcome.reason in CLIENT_WORDS:
+            self.connectors.note_rejected_secret(connector, request)
+            return await self.present(request.alternative, since=since, connector=connector, ca_bundle=ca_bundle, read=read, within=within)
         self._note(connector, outcome)
         return outcome
 
@@ -146,5 +152,7 @@ class Presenter:
                 )
             case Granted() | Dead():
                 self.connectors.note_problem(connector, None)
-            case _:
-                pass
+            case Transient() | Lost():
+                self.connectors.note_inconclusive(connector, rest=outcome.retry_after)
+            case Rejected():
+                self.connectors.note_inconclusive(connector)

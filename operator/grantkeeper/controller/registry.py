@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
 from grantkeeper.core.namespaces import Namespace
 from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
-from grantkeeper.resources import OAuthConnector, UserGrant
+from grantkeeper.resources import LimitsSpec, OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
@@ -117,10 +118,16 @@ class Registry:
         uid = self._uids.get((namespace, name))
         return self.grants.get(uid) if uid is not None else None
 
-    def connector_of(self, subject: tuple[str, str]) -> Name:
-        """The connector of a subject that is a grant; the subject itself otherwise, as a group of its own."""
-        grant = self.grants.get(subject[1])
-        return grant.connector_name if grant is not None else subject
+    def limits_of(self, connector: Name) -> LimitsSpec:
+        """How hard the server of a connector may be asked; as usual where the connector is gone."""
+        found = self.connectors.get(connector)
+        return found.spec.limits if found is not None else LimitsSpec()
+
+    def by_expiry(self) -> list[str]:
+        """The uids of all grants, those first whose access token runs out first: by the hints, for nothing hangs on it."""
+        metas = {uid: sealed.meta for uid, sealed in self.sealed.items()}
+        never = datetime.max.replace(tzinfo=UTC)
+        return sorted(self.grants, key=lambda uid: (meta.expires_at if (meta := metas.get(uid)) else None) or never)
 
     def grants_of(self, connector: Name) -> Iterable[UserGrant]:
         """The grants that refer to this connector."""

@@ -145,7 +145,8 @@ class Controller:
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
             self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
-        self._wake(self.registry.grants.values())
+        for uid in self.registry.by_expiry():
+            self.agenda.wake((GRANT, uid))
 
     def _wake(self, grants: Iterable[UserGrant]) -> None:
         for grant in grants:

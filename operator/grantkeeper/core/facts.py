@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from grantkeeper.core.admission import Admission
+from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.tokens import IDClaims
 
@@ -122,6 +123,10 @@ class Facts:
     handed_out: tuple[str, ...] = ()
     """Names of all delivered Secrets of ours that there are, the surplus among them."""
     is_suspended: bool = False
+    waits_for_turn: Urgency | None = None
+    """As how urgent it waits for its turn at the server, and is woken when that comes."""
+    is_hurried: bool = False
+    """A refresh must not wait behind others: the leeway in which its token may be presented again runs out."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
     wanted: tuple[str, ...] = ()
