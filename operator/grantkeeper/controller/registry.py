@@ -48,12 +48,15 @@ class Registry:
     def note_grant(self, body: dict[str, Any], *, gone: bool = False) -> UserGrant | None:
         """Take in a grant as the API server showed it; None where that is nothing new."""
         self._note_end(body, gone=gone)
+        standing = self.grants.get(body["metadata"]["uid"])
+        if standing is not None and not gone and _is_echo(body, standing.metadata.resource_version):
+            return None
         grant = UserGrant.read(body)
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         if gone:
             self.drop_grant(grant)
             return grant
-        if self._is_over(body) or not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
+        if self._is_over(body):
             return None
         self.grants[uid] = grant
         self._uids[name] = uid
@@ -175,6 +178,9 @@ class Registry:
         return metadata["uid"] in self._ended and not _is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
 
     def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+        standing = self.sealed.get(body["metadata"]["name"].removeprefix("grant-"))
+        if standing is not None and not gone and _is_echo(body, standing.resource_version):
+            return set()
         try:
             sealed = read_sealed(body)
         except (ValueError, KeyError):
@@ -186,10 +192,8 @@ class Registry:
         if gone:
             if known is not None and not _is_older(sealed.resource_version, known.resource_version):
                 del self.sealed[sealed.uid]
-        elif known is None or _is_older(known.resource_version, sealed.resource_version):
-            self.sealed[sealed.uid] = sealed
         else:
-            return set()
+            self.sealed[sealed.uid] = sealed
         return {sealed.uid}
 
     def _note_answer(self, body: dict[str, Any], *, gone: bool) -> set[str]:
@@ -206,20 +210,25 @@ class Registry:
         return {grant.metadata.uid} if grant is not None else set()
 
     def _note_copy(self, body: dict[str, Any], *, gone: bool) -> set[str]:
-        copy = read_copy(body)
-        name = (copy.namespace, copy.name)
+        name = (body["metadata"]["namespace"], body["metadata"]["name"])
         known = self.copies.get(name)
+        if known is not None and not gone and known.uid == body["metadata"]["uid"] and _is_echo(body, known.resource_version):
+            return set()
+        copy = read_copy(body)
         if gone:
             if known is not None and known.uid == copy.uid:
                 del self.copies[name]
-        elif known is None or known.uid != copy.uid or _is_older(known.resource_version, copy.resource_version):
-            self.copies[name] = copy
         else:
-            return set()
+            self.copies[name] = copy
         return {owner for owner in (copy.owner, known.owner if known else None) if owner is not None}
 
 
-def _is_newer(version: str, known: UserGrant | OAuthConnector | None) -> bool:
+def _is_echo(body: dict[str, Any], known: str | None) -> bool:
+    """Whether an object is no newer than what is known of it: told before it is read, since most events only repeat our own writes."""
+    return not _is_older(known, body["metadata"]["resourceVersion"])
+
+
+def _is_newer(version: str, known: OAuthConnector | None) -> bool:
     return known is None or _is_older(known.metadata.resource_version, version)
 
 
