@@ -8,7 +8,7 @@ from dataclasses import dataclass
 REFRESHES_A_SECOND = 20
 """The load under which a refresh is priced; also the rate of the anchor."""
 ASKED_CAP = 50
-"""Token requests a second that the bench's connector allows, where connectors know a cap: more than the load, less than two cores can do."""
+"""Token requests a second that the connector allows, where connectors know a cap: more than the load, less than two cores can do."""
 
 
 @dataclass(frozen=True, slots=True)

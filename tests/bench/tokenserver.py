@@ -1,7 +1,8 @@
-"""A token endpoint that costs next to nothing, in a process of its own: `python -m bench.tokenserver <certificate> <key> <port> <lifetime>`.
+"""A token endpoint that costs next to nothing, in a process of its own.
 
-It stands for every authorization server, so what is measured beside it is not its own work. The bench itself asks it for its ledger
-(`GET /ledger/<since>`), and sets how long the coming access tokens live (`PUT /lifetime/<seconds>`).
+`python -m bench.tokenserver <certificate> <key> <port> <lifetime>` stands for every authorization server, so what is measured beside
+it is not its own work. The bench asks it for its ledger (`GET /ledger/<since>`), and tells it how long the coming access tokens live
+(`PUT /lifetime/<seconds>`).
 """
 
 from __future__ import annotations
