@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,21 @@ LOGIN_LASTS = timedelta(minutes=10)
 """How long a token is used before its file is read again; kubelet renews it long before it runs out."""
 UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
 """kopf removes a finalizer of its configured name from objects that it has no deletion handler for; nothing bears this one."""
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """What kopf would compare an object with. It copies every object for that, and what is in it, and nobody here asks for a difference."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Nothing of an object is worth comparing."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Nothing was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is stored."""
 
 
 @dataclass(slots=True)
@@ -95,6 +110,7 @@ class Watcher:
 
 def _tune(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = UNUSED_FINALIZER
+    settings.persistence.diffbase_storage = NoDiffBase()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
