@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import screen, settings
 from bench.figures import find_faults
 from bench.judging import judge
-from bench.measuring import lifetime_for, measure
+from bench.measuring import measure
 from bench.settings import Settings
 from bench.stage import open_stage
 from demo import ending
@@ -37,7 +37,7 @@ def run(chosen: Settings) -> int:
     """Measure with these settings and judge."""
     with tempfile.TemporaryDirectory(prefix="grantkeeper-bench-") as directory:
         try:
-            with open_stage(Path(directory), lifetime=int(lifetime_for(chosen.interval).total_seconds())) as stage:
+            with open_stage(Path(directory)) as stage:
                 measured = asyncio.run(measure(stage, chosen))
         finally:
             _keep_logs(Path(directory))

@@ -20,15 +20,15 @@ STARTING = 20.0
 
 
 class TokenEndpoint:
-    """A process of its own, as a context manager. `lifetime` is that of the first access tokens, in seconds."""
+    """A process of its own, as a context manager."""
 
-    def __init__(self, directory: Path, *, lifetime: int) -> None:
+    def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         authority = make_ca(directory)
         self.ca_bundle = authority.path.read_bytes()
         self.url = f"https://localhost:{(port := free_port())}"
         certificate, key = authority.issue(["localhost", "127.0.0.1"])
-        self._command = [sys.executable, "-m", "bench.tokenserver", str(certificate), str(key), str(port), str(lifetime)]
+        self._command = [sys.executable, "-m", "bench.tokenserver", str(certificate), str(key), str(port)]
         self._log = directory / "tokenserver.log"
         self._client = httpx.Client(
             base_url=self.url, verify=ssl.create_default_context(cafile=authority.path), trust_env=False, timeout=30

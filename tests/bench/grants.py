@@ -1,6 +1,6 @@
-"""Ten thousand grants within a minute: sealed by the operator's own core, under the keyring of this run, and put into the cluster.
+"""Ten thousand grants within minutes: sealed, delivered and reported by the operator's own core, under the keyring of this run.
 
-What the controller reports of them is left to the controller: it settles once, and from then on has nothing to write.
+Where the controller would report them otherwise, it does so when it first sees them: it settles once, and then has nothing to write.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from pydantic import SecretStr
 from bench.tokens import Turn, access_token, refresh_token
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
 from grantkeeper.core import sealing
+from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts
 from grantkeeper.core.keyring import Keyring
+from grantkeeper.core.planning import plan
 from grantkeeper.core.records import Delivery, Meta, Sealed, read_sealed, write_sealed
 from grantkeeper.core.rendering import write_copy
-from grantkeeper.core.tokens import IDClaims, TokenSet, write_payload
+from grantkeeper.core.reporting import describe_grant, patch_status
+from grantkeeper.core.schedule import due_at
+from grantkeeper.core.tokens import IDClaims, TokenSet, fingerprint, write_payload
 from grantkeeper.resources import FINALIZER, GROUP, VERSION, OAuthConnector, UserGrant
 
 Object = dict[str, Any]
@@ -96,6 +100,35 @@ def token_set(turn: Turn, obtained_at: datetime, lifetime: timedelta) -> TokenSe
     )
 
 
+def report(grant: UserGrant, connector: OAuthConnector, sealed: Sealed, tokens: TokenSet) -> Object:
+    """The patch by which the controller would say that all is well, so that it has not to say it ten thousand times."""
+    assert tokens.expires_at is not None
+    holding = Holding(
+        generation=1,
+        obtained_at=tokens.obtained_at,
+        expires_at=tokens.expires_at,
+        due_at=due_at(
+            obtained_at=tokens.obtained_at,
+            expires_at=tokens.expires_at,
+            percent=connector.spec.refresh.lifetime_percent,
+            uid=grant.metadata.uid,
+        ),
+        scopes=tokens.scopes,
+        account=tokens.id_claims,
+        refresh_hash=fingerprint(tokens.refresh_token) if tokens.refresh_token else None,
+    )
+    facts = Facts(
+        now=tokens.obtained_at,
+        is_deleting=False,
+        is_held=True,
+        connector=ConnectorFacts(connector.metadata.name, exists=True, ready=True, endpoints_known=True),
+        holding=holding,
+        secrets=tuple(SecretFacts(spec.name, Copy.CURRENT) for spec in grant.spec.secrets),
+    )
+    described = describe_grant(grant, facts, plan(facts), sealed, (), link_root="")
+    return patch_status(grant.status, described, grant.metadata.resource_version) or {}
+
+
 @dataclass(frozen=True, slots=True)
 class Seal:
     """Seals and opens for one connector of one cluster, by the core alone."""
@@ -158,6 +191,8 @@ class Maker:
             sealed = self.seal.write(blank, tokens, generation=1)
             await self.cluster.create(SECRETS, self.home, write_sealed(sealed, self.home))
             await self.cluster.create(SECRETS, NAMESPACE, write_copy(grant, grant.spec.secrets[0], tokens.lend(1), delivery.id))
+            reported = report(grant, self.seal.connector, sealed, tokens)
+            await self.cluster.patch(USERGRANTS, NAMESPACE, grant.metadata.name, reported, subresource="status")
 
         await _each([one(index) for index in indexes], say)
 

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 class Ledger:
     """Rotating refresh tokens, each good once. `lifetime` is that of the access tokens, in seconds."""
 
-    lifetime: int
+    lifetime: int = 3600
     entries: list[Entry] = field(default_factory=list)
     twice: list[Turn] = field(default_factory=list)
     """Sets whose refresh token was presented although it was spent."""

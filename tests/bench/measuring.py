@@ -23,7 +23,7 @@ from parts.progress import step
 
 UNHURRIED = timedelta(hours=12)
 """A lifetime that no run of the bench comes to the end of."""
-SETTLING = 300.0
+SETTLING = 600.0
 """Seconds that ten thousand grants may take until there is nothing more to do about them."""
 RECORDED_AT_PRESENT = 2.0
 """Seconds for the last changes to be seen."""

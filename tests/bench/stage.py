@@ -67,12 +67,12 @@ class Stage:
 
 
 @contextmanager
-def open_stage(directory: Path, *, lifetime: int) -> Iterator[Stage]:
+def open_stage(directory: Path) -> Iterator[Stage]:
     """Start everything, and end it with the block."""
     with ExitStack() as running:
         with step("starting Kubernetes"):
             control_plane = running.enter_context(ControlPlane(directory / "kubernetes"))
-        endpoint = running.enter_context(TokenEndpoint(directory / "endpoint", lifetime=lifetime))
+        endpoint = running.enter_context(TokenEndpoint(directory / "endpoint"))
         grantkeeper = running.enter_context(Installation(control_plane, directory / "grantkeeper"))
         grantkeeper.consent.stop()  # it has no part in this
         grantkeeper.controller.stop()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bench import cpu
-from bench.grants import NAMESPACE, Seal, grant_name, token_set
+from bench.grants import NAMESPACE, Seal, grant_manifest, grant_name, report, token_set
 from bench.measuring import lifetime_for
 from bench.settings import Settings, read
 from bench.sights import Sights
@@ -16,7 +16,7 @@ from grantkeeper.core.keyring import ACTIVE, Keyring
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.schedule import due_at
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import OAuthConnector
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
@@ -42,6 +42,19 @@ def test_what_is_sealed_opens_for_its_grant_and_no_other() -> None:
         seal.read(sealed.model_copy(update={"uid": "uid-6"}))
     with pytest.raises(Unsealable):
         Seal(keyring, "cluster", _connector("another")).read(sealed)
+
+
+def test_what_is_reported_of_a_grant_needs_no_second_report() -> None:
+    body = grant_manifest(5)
+    body["metadata"] |= {"uid": "uid-5", "resourceVersion": "7", "generation": 1}
+    grant, tokens = UserGrant.read(body), token_set(Turn(5, 0), NOW, timedelta(hours=1))
+    seal = Seal(Keyring.from_files({ACTIVE: b"key-1", "key-1": secrets.token_bytes(32)}), "cluster", _connector())
+    sealed = seal.write(Sealed(uid="uid-5", namespace=NAMESPACE, name=grant_name(5)), tokens, generation=1)
+    patch = report(grant, _connector(), sealed, tokens)
+    conditions = {condition["type"]: condition["status"] for condition in patch["status"]["conditions"]}
+    assert conditions == dict.fromkeys(("Accepted", "Authorized", "Fresh", "Delivered", "Ready"), "True")
+    assert patch["metadata"]["resourceVersion"] == "7"
+    assert report(UserGrant.read({**body, "status": patch["status"]}), _connector(), sealed, tokens) == {}
 
 
 @pytest.mark.parametrize("interval", [5, 50, 600])

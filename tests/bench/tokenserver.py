@@ -1,6 +1,6 @@
 """A token endpoint that costs next to nothing, in a process of its own.
 
-`python -m bench.tokenserver <certificate> <key> <port> <lifetime>` stands for every authorization server, so what is measured beside
+`python -m bench.tokenserver <certificate> <key> <port>` stands for every authorization server, so what is measured beside
 it is not its own work. The bench asks it for its ledger (`GET /ledger/<since>`), and tells it how long the coming access tokens live
 (`PUT /lifetime/<seconds>`).
 """
@@ -67,14 +67,14 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def serve(certificate: Path, key: Path, port: int, lifetime: int) -> None:
+async def serve(certificate: Path, key: Path, port: int) -> None:
     """Serve on loopback until the process is ended."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    ledger = Ledger(lifetime)
+    ledger = Ledger()
     server = await asyncio.get_running_loop().create_server(lambda: Conversation(ledger), "127.0.0.1", port, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
