@@ -56,10 +56,9 @@ async def _watch(credentials: Credentials, sights: Sights) -> None:
     headers = {"Authorization": f"Bearer {credentials.token.get_secret_value()}"}
     query = {"watch": "true", "labelSelector": f"{KIND_LABEL}=delivered", "timeoutSeconds": "7200"}
     forever = aiohttp.ClientTimeout(total=None)
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=credentials.trust()), timeout=forever) as session,
-        session.get(f"{credentials.server}/api/v1/secrets", params=query, headers=headers) as response,
-    ):
-        response.raise_for_status()
-        async for line in response.content:
-            sights.note(orjson.loads(line), time.monotonic())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=credentials.trust()), timeout=forever) as session:
+        while True:  # the API server ends a watch whose reader is busy with something else for too long
+            async with session.get(f"{credentials.server}/api/v1/secrets", params=query, headers=headers) as response:
+                response.raise_for_status()
+                async for line in response.content:
+                    sights.note(orjson.loads(line), time.monotonic())
