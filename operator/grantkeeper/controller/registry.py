@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 Name = tuple[str, str]
 """Namespace and name."""
+Objects = Iterable[dict[str, Any]]
+"""As the API server shows them."""
 
 
 @dataclass(slots=True)
@@ -85,11 +87,11 @@ class Registry:
             return set()
         metadata = body["metadata"]
         ours = metadata["namespace"] == self.operator_namespace
-        if ours and body.get("type") == SEALED_TYPE:
+        if self._is_sealed(body):
             return self._note_sealed(body, gone=gone)
         if ours and body.get("type") == ANSWER_TYPE:
             return self._note_answer(body, gone=gone)
-        if (metadata.get("labels") or {}).get(KIND_LABEL) == "delivered":
+        if _is_delivered(body):
             return self._note_copy(body, gone=gone)
         return set()
 
@@ -140,9 +142,18 @@ class Registry:
             + [("copy", "/".join((*name, copy.uid))) for name, copy in self.copies.items()]
         )
 
-    def forget(self, known: frozenset[Name], present: Registry) -> None:
+    def stock_of(self, secrets: Objects, connectors: Objects, grants: Objects) -> frozenset[Name]:
+        """What is in lists, as kinds and keys. Only names are looked at: what cannot be read is there all the same."""
+        return frozenset(
+            [("grant", body["metadata"]["uid"]) for body in grants]
+            + [("connector", _key(body)) for body in connectors]
+            + [("sealed", body["metadata"]["name"].removeprefix("grant-")) for body in secrets if self._is_sealed(body)]
+            + [("copy", _key(body)) for body in secrets if _is_delivered(body)]
+        )
+
+    def forget(self, known: frozenset[Name], present: frozenset[Name]) -> None:
         """Drop what was known before a list was asked for and is not in what it gave: its deletion was missed."""
-        for kind, key in known - present.take_stock():
+        for kind, key in known - present:
             match kind:
                 case "grant":
                     if key in self.grants:
@@ -166,6 +177,9 @@ class Registry:
         self._users[grant.connector_name].discard(uid)
         if self._uids.get(name) == uid:
             del self._uids[name]
+
+    def _is_sealed(self, body: dict[str, Any]) -> bool:
+        return body["metadata"]["namespace"] == self.operator_namespace and body.get("type") == SEALED_TYPE
 
     def _note_end(self, body: dict[str, Any], *, gone: bool) -> None:
         metadata = body["metadata"]
@@ -221,6 +235,14 @@ class Registry:
         else:
             self.copies[name] = copy
         return {owner for owner in (copy.owner, known.owner if known else None) if owner is not None}
+
+
+def _is_delivered(body: dict[str, Any]) -> bool:
+    return (body["metadata"].get("labels") or {}).get(KIND_LABEL) == "delivered"
+
+
+def _key(body: dict[str, Any]) -> str:
+    return "/".join(body["metadata"][member] for member in ("namespace", "name", "uid"))
 
 
 def _is_echo(body: dict[str, Any], known: str | None) -> bool:

@@ -37,12 +37,10 @@ class Sweeper:
         secrets = await self.cluster.list(SECRETS, labels=KIND_LABEL)
         connectors = await self.cluster.list(OAUTHCONNECTORS)
         grants = await self.cluster.list(USERGRANTS)
-        listed = Registry(self.registry.operator_namespace)
-        for registry in (self.registry, listed):
-            _note_each(registry.note_secret, secrets)
-            _note_each(registry.note_connector, connectors)
-            _note_each(registry.note_grant, grants)
-        self.registry.forget(known, listed)
+        _note_each(self.registry.note_secret, secrets)
+        _note_each(self.registry.note_connector, connectors)
+        _note_each(self.registry.note_grant, grants)
+        self.registry.forget(known, self.registry.stock_of(secrets, connectors, grants))
         await self._clear_orphans()
         await self._clear_answers([body for body in secrets if body.get("type") == ANSWER_TYPE])
 
