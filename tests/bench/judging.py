@@ -8,8 +8,10 @@ from bench.timing import peak, percentile, rate
 
 MB = 1_000_000
 SPAN = 5.0
-"""Seconds over which a rate is held against its cap: what was let go at an even pace may arrive less evenly."""
-PATCH, SERVER_PATCH = "a bare PATCH", "a bare PATCH"
+"""Seconds over which a rate is held against its cap."""
+UNEVEN = 1.05
+"""What is let go at an even pace arrives less evenly: so much more than the cap is what is in flight at the ends of such a span."""
+PATCH = "a bare PATCH"
 
 
 def judge(measured: Measurements, *, many: int, few: int) -> list[Figure]:
@@ -39,7 +41,7 @@ def _refresh(refreshes: Refreshes, anchors: Anchors) -> list[Figure]:
             "ms",
             refreshes.server_cpu * 1e3,
             anchors.server_cpu * 1e3,
-            SERVER_PATCH,
+            PATCH,
             Bound(10, Of.RATIO),
         ),
         Figure("token answer to changed Secret, p50", "ms", percentile(lags, 50) * 1e3, percentile(trips, 50) * 1e3, PATCH),
@@ -90,5 +92,5 @@ def _drain(drain: Drain) -> list[Figure]:
     why = "" if drain.cap is not None else "the connector knows no spec.limits.requestsPerSecond to compare with"
     return [
         Figure(name, "", reached, drain.cap, "the cap", Bound(0.9, Of.RATIO, at_least=True), skipped=why),
-        Figure(f"{name}, the fullest {SPAN:g} s", "", fullest, drain.cap, "the cap", Bound(1, Of.RATIO), skipped=why),
+        Figure(f"{name}, the fullest {SPAN:g} s", "", fullest, drain.cap, "the cap", Bound(UNEVEN, Of.RATIO), skipped=why),
     ]
