@@ -90,7 +90,9 @@ def _drain(drain: Drain) -> list[Figure]:
     reached, fullest = rate(drain.presented), peak(drain.presented, SPAN)
     name = f"{drain.due:,} due at once: refreshes a second"
     why = "" if drain.cap is not None else "the connector knows no spec.limits.requestsPerSecond to compare with"
+    left = drain.due - len(drain.presented)
     return [
+        Figure(f"{drain.due:,} due at once: never refreshed", "", left, drain.due, "due", Bound(0, Of.VALUE)),
         Figure(name, "", reached, drain.cap, "the cap", Bound(0.9, Of.RATIO, at_least=True), skipped=why),
         Figure(f"{name}, the fullest {SPAN:g} s", "", fullest, drain.cap, "the cap", Bound(UNEVEN, Of.RATIO), skipped=why),
     ]

@@ -25,8 +25,10 @@ UNHURRIED = timedelta(hours=12)
 """A lifetime that no run of the bench comes to the end of."""
 SETTLING = 600.0
 """Seconds that ten thousand grants may take until there is nothing more to do about them."""
-RECORDED_AT_PRESENT = 2.0
+SEEN_WITHIN = 2.0
 """Seconds for the last changes to be seen."""
+SLOWEST_DRAIN = 10
+"""Refreshes a second that are waited for where the connector knows no cap."""
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Drain:
 
     due: int
     presented: list[float]
-    """Moments of the answers."""
+    """Moments of the answers, as far as they came in time."""
     cap: float | None
 
 
@@ -175,7 +177,7 @@ class Bench:
         await asyncio.sleep(self.settings.window)
         own, servers, ended = cpu.seconds(pid) - own, self._servers() - servers, time.monotonic()
         resident = cpu.resident(pid)
-        await asyncio.sleep(RECORDED_AT_PRESENT)
+        await asyncio.sleep(SEEN_WITHIN)
         entries = [entry for entry in self.stage.endpoint.read(known)[0] if begun <= entry.answered_at <= ended]
         number, lasted = len(entries), ended - begun
         if not number:
@@ -222,7 +224,7 @@ class Bench:
         """The last grant that a list gives misses its Secret: it gets it when everything before it has been looked at."""
         name = secret_name(self.settings.many - 1)
         await self.cluster.delete(SECRETS, NAMESPACE, name)
-        await asyncio.sleep(RECORDED_AT_PRESENT)
+        await asyncio.sleep(SEEN_WITHIN)
         begun = time.monotonic()
         self.stage.controller.start()
         try:
@@ -237,15 +239,13 @@ class Bench:
             expired = datetime.now(UTC) - timedelta(minutes=61)
             await self.maker.age(range(due), lambda _: expired, timedelta(hours=1), making.say)
         known = len(self.stage.endpoint.read()[0])
-        within = 2 * due / min(self.maker.cap or ASKED_CAP, ASKED_CAP) + 60
+        within = 2 * due / min(self.maker.cap or SLOWEST_DRAIN, ASKED_CAP) + 60
         self.stage.controller.start()
         entries: list[Entry] = []
         try:
             with step("they are drained") as draining:
                 deadline = time.monotonic() + within
-                while len(entries) < due:
-                    if time.monotonic() > deadline:
-                        raise PartFailed(f"only {len(entries):,} of {due:,} grants were refreshed within {within:.0f} s")
+                while len(entries) < due and time.monotonic() < deadline:
                     await asyncio.sleep(1)
                     entries += self.stage.endpoint.read(known + len(entries))[0]
                     draining.say(f"{len(entries):,} of {due:,}")
