@@ -87,7 +87,8 @@ def _restart(restart: Restart, anchors: Anchors, *, many: int) -> list[Figure]:
 
 
 def _drain(drain: Drain) -> list[Figure]:
-    reached, fullest = rate(drain.presented), peak(drain.presented, SPAN)
+    reached = rate(drain.presented) if len(drain.presented) > 1 else None
+    fullest = peak(drain.presented, SPAN)
     name = f"{drain.due:,} due at once: refreshes a second"
     why = "" if drain.cap is not None else "the connector knows no spec.limits.requestsPerSecond to compare with"
     left = drain.due - len(drain.presented)
