@@ -142,7 +142,7 @@ class Registry:
             + [("copy", "/".join((*name, copy.uid))) for name, copy in self.copies.items()]
         )
 
-    def stock_of(self, secrets: Objects, connectors: Objects, grants: Objects) -> frozenset[Name]:
+    def stock_of(self, *, secrets: Objects = (), connectors: Objects = (), grants: Objects = ()) -> frozenset[Name]:
         """What is in lists, as kinds and keys. Only names are looked at: what cannot be read is there all the same."""
         return frozenset(
             [("grant", body["metadata"]["uid"]) for body in grants]

@@ -11,7 +11,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.core.times import from_text
@@ -34,15 +34,22 @@ class Sweeper:
     async def sweep(self) -> None:
         """Bring the registry to what is in the cluster. Secrets are read first: a sealed one without a grant then is an orphan."""
         known = self.registry.take_stock()
-        secrets = await self.cluster.list(SECRETS, labels=KIND_LABEL)
-        connectors = await self.cluster.list(OAUTHCONNECTORS)
-        grants = await self.cluster.list(USERGRANTS)
-        _note_each(self.registry.note_secret, secrets)
-        _note_each(self.registry.note_connector, connectors)
-        _note_each(self.registry.note_grant, grants)
-        self.registry.forget(known, self.registry.stock_of(secrets, connectors, grants))
+        present: set[Name] = set()
+        answers: list[dict[str, Any]] = []
+        # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came.
+        async for secrets in self.cluster.pages(SECRETS, labels=KIND_LABEL):
+            _note_each(self.registry.note_secret, secrets)
+            present |= self.registry.stock_of(secrets=secrets)
+            answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
+        async for connectors in self.cluster.pages(OAUTHCONNECTORS):
+            _note_each(self.registry.note_connector, connectors)
+            present |= self.registry.stock_of(connectors=connectors)
+        async for grants in self.cluster.pages(USERGRANTS):
+            _note_each(self.registry.note_grant, grants)
+            present |= self.registry.stock_of(grants=grants)
+        self.registry.forget(known, frozenset(present))
         await self._clear_orphans()
-        await self._clear_answers([body for body in secrets if body.get("type") == ANSWER_TYPE])
+        await self._clear_answers(answers)
 
     async def _clear_orphans(self) -> None:
         for sealed in list(self.registry.sealed.values()):
