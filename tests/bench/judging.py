@@ -67,7 +67,6 @@ def _memory(measured: Measurements, *, many: int, few: int) -> list[Figure]:
             (large - small) / (many - few),
             anchors.bytes_a_grant,
             "its objects as JSON",
-            Bound(2, Of.RATIO),
         ),
     ]
 
