@@ -114,6 +114,10 @@ class ControlPlane:
         """Return the audited calls after the first `since`, oldest first."""
         return audit.read(self.directory / "audit.log", since)
 
+    def pid_of(self, program: str) -> int:
+        """The process id of `etcd`, `kube-apiserver` or `kube-controller-manager`."""
+        return next(child.pid for child in self._children if child.name == program)
+
     # How it starts
 
     def _write_files(self) -> None:

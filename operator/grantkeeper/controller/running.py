@@ -19,6 +19,7 @@ import structlog
 from grantkeeper.adapters.keys import KEYRING_TYPE, KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.controller.agenda import Agenda, Subject
+from grantkeeper.controller.collecting import collect_less
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.pulse import Pulse
@@ -63,6 +64,7 @@ class Controller:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
         readable = await self.sweeper.sweep()
+        collect_less()
         self.pulse.beat()
         self._wake_everything()
         watches = Watches(login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +37,21 @@ UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
 CLUSTER_WIDE = (USERGRANTS, OAUTHCONNECTORS, NAMESPACES)
 """What is watched everywhere, whichever namespaces are kept."""
 EVERYTHING = (*CLUSTER_WIDE, SECRETS)
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """What kopf would compare an object with. It copies every object for that, and what is in it, and nobody here asks for a difference."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Nothing of an object is worth comparing."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Nothing was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is stored."""
 
 
 @dataclass(slots=True)
@@ -118,6 +133,7 @@ class Watcher:
 
 def _tune(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = UNUSED_FINALIZER
+    settings.persistence.diffbase_storage = NoDiffBase()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.server_timeout = 300
