@@ -50,6 +50,11 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+def new_holder(settings: ControllerSettings) -> Holder:
+    """One life of this process, as claims and the Lease know it."""
+    return Holder(pod=settings.pod_uid, boot=secrets.token_hex(8))
+
+
 async def assemble(
     settings: ControllerSettings,
     cluster: Cluster,
@@ -58,8 +63,13 @@ async def assemble(
     *,
     meter: Meter | None = None,
     pulse: Pulse | None = None,
+    holder: Holder | None = None,
+    leads: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Read the keyring and who this cluster is, and put the parts together."""
+    """Read the keyring and who this cluster is, and put the parts together.
+
+    `holder` is who claims, a new one by default; `leads` is asked before anything is done whether that is still for us to do.
+    """
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
@@ -71,7 +81,7 @@ async def assemble(
     pulse.has_keyring = True
     kube_system = await cluster.get(NAMESPACES, None, "kube-system")
     seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
-    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8))
+    holder = holder or new_holder(settings)
 
     def wake_users(name: Name) -> None:
         for grant in registry.grants_of(name):
@@ -89,7 +99,7 @@ async def assemble(
     )
     comparer = Comparer(registry)
     gatherer = Gatherer(registry, connectors, seals, Respect(holder), comparer)
-    presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
+    presenter = Presenter(vault, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
     revoker = Revoker(provider, clock, meter)
@@ -108,10 +118,10 @@ async def assemble(
         settings.external_url,
         clock,
     )
-    meter.grants = registry.grants.values
+    meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock), pulse, leads)
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

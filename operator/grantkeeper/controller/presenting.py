@@ -51,6 +51,7 @@ class Presenter:
     clock: Callable[[], datetime]
     is_draining: Callable[[], bool]
     meter: Meter
+    leads: Callable[[], bool] = lambda: True
 
     def new_attempt(self) -> str:
         """A name for one attempt, by which its write is known again."""
@@ -59,10 +60,10 @@ class Presenter:
     async def claim(self, sealed: Sealed) -> tuple[Sealed, float]:
         """Store the claim that `sealed` carries; with the moment from which on the first byte is awaited, by the monotonic clock.
 
-        Conflict where somebody wrote first, or the process is ending: nothing has been presented then.
+        Conflict where somebody wrote first, or the process is ending or leads no more: nothing has been presented then.
         """
-        if self.is_draining():
-            raise Conflict("the process is ending: nothing new is presented")
+        if self.is_draining() or not self.leads():
+            raise Conflict("the process is ending, or leads no more: nothing new is presented")
         before = time.monotonic()
         try:
             return await self.vault.put(sealed), before

@@ -7,7 +7,8 @@ finished and stored before the process goes.
 from __future__ import annotations
 
 import asyncio
-import signal
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,11 +24,14 @@ from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.sweeping import Sweeper
 from grantkeeper.controller.watching import Watcher
-from grantkeeper.errors import ClusterError, KeyringError
+from grantkeeper.errors import ClusterError, KeyringError, Unreachable
 
 log = structlog.get_logger()
 
 SWEEP_EVERY = timedelta(minutes=5)
+READ_AGAIN_AFTER = 1.0
+WATCHES_END_WITHIN = 10.0
+"""Seconds."""
 GRANT, CONNECTOR, ORPHAN, KEYRING = "grant", "connector", "orphan", "keyring"
 
 
@@ -44,17 +48,18 @@ class Controller:
     keeper: Keeper
     sweeper: Sweeper
     pulse: Pulse
+    leads: Callable[[], bool] = lambda: True
+    """Whether what is to be done is still ours to do."""
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _unwatched: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self, login: Login) -> None:
         """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
-        await self.sweeper.sweep()
-        self.pulse.beat()
-        self._wake_everything()
-        watcher = Watcher(login, self.take_in, self._ended.set)
+        await self._read_everything()
+        if self._ended.is_set():
+            self._unwatched.set()
+            return
+        watcher = Watcher(login, self.take_in, self._note_unwatched)
         watcher.start()
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
         chores = [asyncio.create_task(work) for work in (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again())]
@@ -67,6 +72,16 @@ class Controller:
             chore.cancel()
         watcher.stop()
         log.info("ended")
+
+    def end(self) -> None:
+        """Ask it to end: it begins nothing more, and finishes what is in flight."""
+        self._ended.set()
+
+    async def has_ended(self) -> bool:
+        """Whether nothing of it is left, so that another one may begin in this process; the watches may hang instead."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._unwatched.wait(), WATCHES_END_WITHIN)
+        return self._unwatched.is_set()
 
     def take_in(self, plural: str, event: str | None, body: dict[str, Any]) -> None:
         """Note what a watch brought, and wake whom it concerns. An object that nobody can read must not stop the others."""
@@ -90,7 +105,9 @@ class Controller:
                     self.agenda.wake((GRANT, uid))
 
     async def keep(self, subject: Subject) -> datetime | None:
-        """One pass over one subject of the agenda."""
+        """One pass over one subject of the agenda; none where somebody else may lead by now."""
+        if not self.leads():
+            return None
         kind, key = subject
         match kind:
             case "grant":
@@ -105,6 +122,24 @@ class Controller:
                 self.keeper.gatherer.forget(key)
                 await self.sweeper.clear_orphan(key)
                 return None
+
+    async def _read_everything(self) -> None:
+        """Read what there is before anything is done, and try until it is read: the API server may be away, or slow."""
+        while not self._ended.is_set():
+            try:
+                await self._follow_keyring()
+                await self.sweeper.sweep()
+            except Unreachable as error:
+                log.warning("not everything could be read; it is tried again", error=str(error))
+                await asyncio.sleep(READ_AGAIN_AFTER)
+            else:
+                self.pulse.beat()
+                self._wake_everything()
+                return
+
+    def _note_unwatched(self) -> None:
+        self._unwatched.set()
+        self._ended.set()
 
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:

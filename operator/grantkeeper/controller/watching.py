@@ -97,7 +97,9 @@ def _tune(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = UNUSED_FINALIZER
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.server_timeout = 300
+    # The server ends each watch, and says shortly before how far it has come: one that falls silent is known by that, and made anew.
+    settings.watching.server_timeout = 20
+    settings.watching.inactivity_timeout = 25
     settings.watching.connect_timeout = 5
     settings.watching.chunk_size = 500
     settings.watching.label_selectors["secrets"] = KIND_LABEL  # the plural; another spelling filters nothing, silently
