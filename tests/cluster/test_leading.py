@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from cluster.gateway import Gateway
+from cluster.metrics import number
 from cluster.stage import Stage, condition, status
-from cluster.test_observability import number
 from cluster.witness import Object, Witness
 from parts.audit import Call
 from parts.authserver import AuthServer

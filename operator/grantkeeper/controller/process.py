@@ -25,7 +25,7 @@ from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.running import Controller
 from grantkeeper.core.leadership import Replica
-from grantkeeper.errors import Unreachable
+from grantkeeper.errors import ClusterError
 from grantkeeper.settings import ControllerSettings
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 Coming = TypeVar("Coming")
 
 BEGIN_AGAIN_AFTER = 1.0
-"""Seconds, while the API server is away."""
+"""Seconds, while the API server is away, or gives us no rights yet."""
 
 
 def run(settings: ControllerSettings) -> None:
@@ -107,8 +107,8 @@ class Life:
                     holder=self.leadership.us.holder,
                     leads=self.leadership.holds,
                 )
-            except Unreachable as error:
-                log.warning("the API server cannot be reached; it is tried again", error=str(error))
+            except ClusterError as error:
+                log.warning("the API server does not do what is needed to begin; it is asked again", error=str(error))
                 await asyncio.sleep(BEGIN_AGAIN_AFTER)
 
     async def _serve_term(self, controller: Controller) -> bool:
@@ -118,7 +118,10 @@ class Life:
             task.add_done_callback(lambda _: controller.end())
         try:
             await controller.work(self.login)
-            return keeping.done() and await controller.has_ended()
+            if not keeping.done():
+                return False
+            keeping.result()
+            return await controller.has_ended()
         finally:
             keeping.cancel()
             asking.cancel()

@@ -24,7 +24,7 @@ from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.sweeping import Sweeper
 from grantkeeper.controller.watching import Watcher
-from grantkeeper.errors import ClusterError, KeyringError, Unreachable
+from grantkeeper.errors import ClusterError, KeyringError
 
 log = structlog.get_logger()
 
@@ -129,7 +129,7 @@ class Controller:
             try:
                 await self._follow_keyring()
                 await self.sweeper.sweep()
-            except Unreachable as error:
+            except ClusterError as error:
                 log.warning("not everything could be read; it is tried again", error=str(error))
                 await asyncio.sleep(READ_AGAIN_AFTER)
             else:
