@@ -240,6 +240,42 @@ async def test_an_answer_that_comes_too_late_renews_nothing(world: World) -> Non
     assert (await world.lease())["holderIdentity"] == "", "what was stored all the same must not keep anybody waiting"
 
 
+async def test_a_renewal_counts_from_when_it_was_sent(world: World) -> None:
+    first = world.replica("a")
+    world.begin(first)
+    await world.pass_time(2)
+
+    async def dawdle_and_go_away() -> None:
+        world.now += 2
+        world.cluster.troubles = [Trouble(verb, "leases/", AWAY, times=9999) for verb in ("get", "replace")]
+
+    world.cluster.troubles = [Trouble("replace", "leases/", dawdle_and_go_away, is_late=True)]
+    await world.pass_time(5)  # it was sent after five seconds, and answered two later
+    await world.pass_time(5.5)
+    assert first.holds()
+    await world.pass_time(1)
+    assert not first.holds()
+
+
+async def test_what_was_lost_before_an_answer_came_stays_lost(world: World) -> None:
+    first = world.replica("a")
+    leading = world.begin(first)
+    await world.pass_time(2)
+    tries: list[float] = []
+
+    async def fail_and_dawdle() -> None:
+        tries.append(world.now)
+        if len(tries) < 5:
+            raise Unreachable("no answer")
+        world.now += 2
+
+    world.cluster.troubles = [Trouble("replace", "leases/", fail_and_dawdle, times=9999)]
+    await world.pass_time(8)
+    assert tries == [1005, 1006, 1007, 1008, 1009], "the last was sent in time, and answered after ten seconds"
+    assert not first.holds()
+    assert leading.done()
+
+
 async def test_who_finds_somebody_else_in_the_lease_leads_no_more(world: World) -> None:
     first = world.replica("a")
     leading = world.begin(first)
