@@ -142,19 +142,25 @@ async def test_one_that_loses_the_lease_stands_by_again_and_knows_nothing(play: 
     assert play.works[1].is_over.is_set()
 
 
-async def test_one_whose_watches_end_or_hang_leaves_it_to_a_new_process(play: Play) -> None:
+async def test_one_whose_watches_end_begins_again_and_gives_the_lease_back_in_between(play: Play) -> None:
     play.lease.is_won.set()
     living = asyncio.create_task(play.life.live())
     await turn()
     play.works[0].end()
+    await turn()
+    assert (len(play.works), play.lease.given_back) == (2, 1)
+    play.life.asked.set()
+    await asyncio.wait_for(living, 1)
+
+
+async def test_one_whose_watches_hang_leaves_it_to_a_new_process(play: Play) -> None:
+    play.lease.is_won.set()
+    living = asyncio.create_task(play.life.live())
+    await turn()
+    play.works[0].hangs = True
+    play.lease.is_lost.set()
     await asyncio.wait_for(living, 1)
     assert len(play.works) == 1
-    again = asyncio.create_task(play.life.live())
-    await turn()
-    play.works[1].hangs = True
-    play.lease.is_lost.set()
-    await asyncio.wait_for(again, 1)
-    assert len(play.works) == 2
 
 
 @pytest.mark.parametrize("failure", [Unreachable("no answer"), Forbidden("no rights yet")], ids=["is away", "gives no rights yet"])

@@ -1,7 +1,7 @@
 """The controller process: it logs in, serves what kubelet and Prometheus ask for, and stands by until it leads.
 
-It works as long as it leads. Who loses the lease finishes what is in flight, forgets everything and stands by again: restarted
-instead, it would be made to wait the longer the oftener that happens, and would be missing just when the API server is back.
+It works as long as it leads and its watches hold. Then it finishes what is in flight, forgets everything and stands by again:
+restarted instead, it would be made to wait the longer the oftener that happens, and be missing just when the API server is back.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ log = structlog.get_logger()
 Coming = TypeVar("Coming")
 
 BEGIN_AGAIN_AFTER = 1.0
-"""Seconds, while the API server is away, or gives us no rights yet."""
+"""Seconds, while the API server is away or gives us no rights yet, and between two terms."""
 
 
 def run(settings: ControllerSettings) -> None:
-    """Run until SIGTERM, SIGINT, or the end of the watches."""
+    """Run until SIGTERM or SIGINT, or until the watches hang."""
     asyncio.run(_run(settings))
 
 
@@ -77,7 +77,7 @@ class Life:
     """Set when the process is to end."""
 
     async def live(self) -> None:
-        """Stand by and lead in turn, until asked to end, or until only a new process can watch."""
+        """Stand by and lead in turn, until asked to end, or until the watches hang: then only a new process can watch."""
         while not self.asked.is_set():
             try:
                 controller = await self._unless_asked(self._begin())
@@ -112,15 +112,17 @@ class Life:
                 await asyncio.sleep(BEGIN_AGAIN_AFTER)
 
     async def _serve_term(self, controller: Controller) -> bool:
-        """Work until the lease is lost, the end is asked for or the watches end; whether there may be another term."""
+        """Work until the lease is lost, the end is asked for or the watches end; whether there may be another term in this process."""
         keeping, asking = asyncio.create_task(self.leadership.keep()), asyncio.create_task(self.asked.wait())
         for task in (keeping, asking):
             task.add_done_callback(lambda _: controller.end())
         try:
             await controller.work(self.login)
-            if not keeping.done():
+            if self.asked.is_set():
                 return False
-            keeping.result()
+            if keeping.done():
+                keeping.result()
+            await asyncio.sleep(BEGIN_AGAIN_AFTER)
             return await controller.has_ended()
         finally:
             keeping.cancel()

@@ -1,8 +1,7 @@
 """kopf watches, and does nothing else: its events go to the registry's loop, and it keeps no state anywhere.
 
 It runs in a thread and a loop of its own, because it cancels every task of its loop when it ends. It may end: a watch that is
-refused, or that fails in a way it does not know, stops it. Then this process finishes what is in flight and exits, and is
-started again.
+refused, or that fails in a way it does not know, stops it. Then what is in flight is finished, and everything begins again.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,6 +42,8 @@ class Watcher:
     on_end: Callable[[], None]
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _tell: Callable[[], object] = lambda: None
+    """Tells kopf that it has been asked to stop, once it runs."""
 
     def start(self) -> None:
         """Begin to watch; events and the end are told to the loop that calls this."""
@@ -52,6 +54,8 @@ class Watcher:
     def stop(self) -> None:
         """Ask the watches to end."""
         self._stop.set()
+        with suppress(RuntimeError):  # they have ended by themselves
+            self._tell()
 
     def _run(self, home: asyncio.AbstractEventLoop) -> None:
         registry = kopf.OperatorRegistry()
@@ -61,13 +65,19 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            asyncio.run(
-                kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=self._stop, priority=0)
-            )
+            asyncio.run(self._watch(registry, settings))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
             home.call_soon_threadsafe(self.on_end)
+
+    async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+        """Watch until asked to stop. The flag is of this loop: one that a thread waits for keeps the loop from ending when kopf fails."""
+        loop, flag = asyncio.get_running_loop(), asyncio.Event()
+        self._tell = lambda: loop.call_soon_threadsafe(flag.set)
+        if self._stop.is_set():
+            flag.set()
+        await kopf.operator(registry=registry, settings=settings, clusterwide=True, standalone=True, stop_flag=flag, priority=0)
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
         @kopf.on.login(registry=registry)
