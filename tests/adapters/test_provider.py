@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Sequence
@@ -218,6 +219,17 @@ async def test_the_deadline_holds_for_all_of_an_answer(provider: Provider, serve
     with pytest.raises(AnswerLost):
         await send(provider, post(server.port), ca, timeout=AT_ONCE)
     assert 0.4 < clock() - begun < 1.5
+
+
+async def test_an_answer_that_came_while_this_process_did_not_run_is_read(
+    provider: Provider, server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write_and_be_stopped(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data)
+        time.sleep(2)  # noqa: ASYNC251  # everything stands still, as after SIGSTOP
+
+    monkeypatch.setattr("fakes.scripted_server._write", write_and_be_stopped)
+    assert (await send(provider, post(server.port), ca, timeout=AT_ONCE)).body == b"{}"
 
 
 async def test_nobody_listens_so_nothing_was_sent(provider: Provider, ca: CA) -> None:

@@ -70,6 +70,11 @@ class ControlPlane:
 
     # What tests and the demo do with it
 
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """Its certificate and the key, for whoever stands in its place."""
+        return self._certificate, self._key
+
     def client(self, token: str | None = None) -> httpx.Client:
         """Return an HTTP client of the API with this bearer token; the administrator's by default. Close it, or use it in a `with`."""
         return httpx.Client(

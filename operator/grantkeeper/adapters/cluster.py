@@ -37,6 +37,7 @@ class Kind:
 
 
 SECRETS, EVENTS, NAMESPACES, PODS = (Kind("api/v1", plural) for plural in ("secrets", "events", "namespaces", "pods"))
+LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 USERGRANTS, OAUTHCONNECTORS = (Kind("apis/grantkeeper.dev/v1alpha1", plural) for plural in ("usergrants", "oauthconnectors"))
 
 
@@ -47,9 +48,9 @@ class Cluster:
         self._calls = Calls(login, pace)
 
     @classmethod
-    def connect(cls, settings: Settings) -> Self:
+    def connect(cls, settings: Settings, pace: Pace = USUAL) -> Self:
         """Log in as the settings say; SettingsError where they lead to no API server."""
-        return cls(Login.find(settings.service_account_directory))
+        return cls(Login.find(settings.service_account_directory), pace)
 
     async def offers(self, kind: Kind) -> bool:
         """Whether discovery shows a kind of the group; a CRD that was just created is served before it is shown."""

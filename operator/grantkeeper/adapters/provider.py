@@ -25,6 +25,9 @@ from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderError, Pr
 
 CONNECT_BY = timedelta(seconds=5)
 _ADDRESSES_TRIED = 3
+_STALLED = 0.5
+_READ_WITHIN = 1.0
+"""Seconds: from how late a timer is on this process did not run, and what it has then for what waits to be read."""
 _OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity", "Connection": "close"}
 
 
@@ -102,7 +105,8 @@ async def _attempt(message: httpx.Request, address: str, context: ssl.SSLContext
             course.handshake_failure = details["exception"].__cause__
         elif event == "http11.send_request_headers.started":
             course.sent = True
-            deadline.reschedule(answered_by)
+            deadline.reschedule(None)
+            connections.callback(asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by).cancel)
 
     pinned = httpx.Request(
         message.method,
@@ -127,6 +131,12 @@ async def _attempt(message: httpx.Request, address: str, context: ssl.SSLContext
             )
     except (httpx.TransportError, OSError) as failure:
         raise _explain(host, course, late=isinstance(failure, TimeoutError)) from None
+
+
+def _expire(deadline: asyncio.Timeout, answered_by: float) -> None:
+    """Give up; but where this process did not run for a while, read first what has come meanwhile: it may hold a new refresh token."""
+    now = asyncio.get_running_loop().time()
+    deadline.reschedule(now + _READ_WITHIN if now - answered_by > _STALLED else now)
 
 
 def _read_url(text: str) -> httpx.URL:

@@ -56,7 +56,12 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def assemble(
+def new_holder(settings: ControllerSettings) -> Holder:
+    """One life of this process, as claims and the Lease know it."""
+    return Holder(pod=settings.pod_uid, boot=secrets.token_hex(8), pod_name=settings.pod_name)
+
+
+async def assemble(  # noqa: PLR0913  # what one life of the process is given
     settings: ControllerSettings,
     cluster: Cluster,
     provider: Provider,
@@ -65,8 +70,13 @@ async def assemble(
     meter: Meter | None = None,
     pulse: Pulse | None = None,
     presets: Mapping[str, Preset] | None = None,
+    holder: Holder | None = None,
+    leads: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Read the keyring and who this cluster is, and put the parts together. `presets` are those that are shipped, unless told."""
+    """Read the keyring and who this cluster is, and put the parts together. `presets` are those that are shipped, unless told.
+
+    `holder` is who claims, a new one by default; `leads` is asked before anything is done whether that is still for us to do.
+    """
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
@@ -85,7 +95,7 @@ async def assemble(
     pulse.has_keyring = True
     kube_system = await cluster.get(NAMESPACES, None, "kube-system")
     seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
-    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8), pod_name=settings.pod_name)
+    holder = holder or new_holder(settings)
 
     def wake_users(name: Name) -> None:
         for grant in registry.grants_of(name):
@@ -106,7 +116,7 @@ async def assemble(
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
     gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
     committer = Committer(vault, Journal(settings.journal_directory))
-    presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
+    presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
     revoker = Revoker(provider, clock, meter)
@@ -128,10 +138,11 @@ async def assemble(
     )
     committer.journal.open()
     await committer.replay()
-    meter.grants = registry.grants.values
+    meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock, scope), pulse, scope)
+    sweeper = Sweeper(registry, cluster, vault, clock, scope)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, sweeper, pulse, scope, leads)
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

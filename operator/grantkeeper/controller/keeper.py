@@ -127,6 +127,8 @@ class Keeper:
         patch = patch_status(grant.status, desired, metadata.resource_version)
         if patch is None:
             return True
+        if (grant.status.token_generation or 0) > (desired.token_generation or 0) and not await self._knows_best(gathered):
+            return False
         reach("report.writing")
         try:
             body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch, subresource="status")
@@ -139,6 +141,10 @@ class Keeper:
         self.registry.note_grant(body)
         await self._announce(grant, decided)
         return True
+
+    async def _knows_best(self, gathered: Gathered) -> bool:
+        """A status that shows a later generation than we know is another leader's, or outlived a restore: what is stored decides."""
+        return await self.deliverer.vault.confirms(gathered.grant.metadata.uid, gathered.sealed)
 
     async def _announce(self, grant: UserGrant, decided: Plan) -> None:
         """Say it once when `Ready` turns, or its reason changes, and when the end of a refresh token comes near."""

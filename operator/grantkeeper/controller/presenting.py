@@ -65,6 +65,7 @@ class Presenter:
     clock: Callable[[], datetime]
     is_draining: Callable[[], bool]
     meter: Meter
+    leads: Callable[[], bool] = lambda: True
     chance: Callable[[], float] = secrets.SystemRandom().random
     """In [0, 1), for what must not happen to all at once."""
 
@@ -93,8 +94,8 @@ class Presenter:
         return Attempted(self.new_attempt(), sealed, None, time.monotonic())
 
     def _refuse_when_ending(self) -> None:
-        if self.is_draining():
-            raise Conflict("the process is ending: nothing new is presented")
+        if self.is_draining() or not self.leads():
+            raise Conflict("the process is ending, or leads no more: nothing new is presented")
 
     async def _read(self, uid: str) -> Sealed | None:
         """Read until an answer comes, or the end does."""
