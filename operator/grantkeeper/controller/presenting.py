@@ -114,6 +114,7 @@ class Presenter:
         connector: Name,
         ca_bundle: bytes | None,
         read: Callable[[Answer], Outcome],
+        sent: Callable[[], None],
         within: timedelta = USUAL_TIMEOUT,
     ) -> Result:
         """Send once, and read what comes."""
@@ -121,7 +122,7 @@ class Presenter:
         if left <= timedelta(0):
             return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
         try:
-            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left)
+            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left, sent=sent)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
             problem = Problem("Unreachable", str(error))

@@ -1,0 +1,170 @@
+"""What is there of one grant: in the cluster, at the authorization server, and on the Pod's disk; and what is wrong with it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chaos.endpoint import TokenServer
+from grantkeeper.controller.seals import Seals
+from grantkeeper.core.keyring import Keyring
+from grantkeeper.core.records import Claim, Sealed, read_sealed
+from grantkeeper.core.schedule import reserve
+from grantkeeper.core.tokens import TokenSet
+from grantkeeper.resources import OAuthConnector
+
+Object = dict[str, Any]
+
+API = "/apis/grantkeeper.dev/v1alpha1"
+MOST = 2
+"""How often a refresh token is ever presented."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One look at a grant."""
+
+    grant: Object | None
+    sealed: Sealed | None
+    tokens: TokenSet | None
+    """As they are sealed."""
+    delivered: str | None
+    """The access token in the delivered Secret."""
+    dead: tuple[str, ...]
+    """What is sealed, and not accepted by the server any more: access token, refresh token."""
+    leftovers: tuple[str, ...]
+    """Secrets that should not be there: answers, recovered sets."""
+    entries: int
+    """In the journal."""
+
+    @property
+    def ready(self) -> Object:
+        """The condition Ready."""
+        conditions = ((self.grant or {}).get("status") or {}).get("conditions", [])
+        return next((dict(c) for c in conditions if c["type"] == "Ready"), {"status": "Unknown", "reason": ""})
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the grant says that a live token is delivered."""
+        return bool(self.ready["status"] == "True")
+
+    @property
+    def reason(self) -> str:
+        """The reason of Ready."""
+        return str(self.ready["reason"])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is ready and nothing is left to do."""
+        return self.is_ready and not self.find_faults()
+
+    @property
+    def link(self) -> str | None:
+        """The consent link."""
+        return ((self.grant or {}).get("status") or {}).get("consentURL")
+
+    @property
+    def risk_at(self) -> float | None:
+        """From when on nothing of use is lost with the access token, in seconds since the epoch."""
+        if self.tokens is None or self.tokens.expires_at is None:
+            return None
+        return (self.tokens.expires_at - reserve(self.tokens.expires_at - self.tokens.obtained_at)).timestamp()
+
+    def find_faults(self) -> tuple[str, ...]:
+        """What must never be, whatever came of the crash."""
+        return (*self._find_remains(), *(self._find_lies() if self.is_ready else ()))
+
+    def _find_remains(self) -> tuple[str, ...]:
+        claim = self.sealed.claim if self.sealed else None
+        faults = [*self.leftovers]
+        if claim is not None and not _is_verdict(claim):
+            faults.append("a claim stands")
+        if self.entries:
+            faults.append("the journal is not empty")
+        if self.grant is None and (self.sealed is not None or self.delivered is not None):
+            faults.append("a Secret outlived the grant")
+        return tuple(faults)
+
+    def _find_lies(self) -> tuple[str, ...]:
+        if self.tokens is None:
+            return ("nothing is sealed",)
+        is_current = self.tokens.access_token.get_secret_value() == self.delivered
+        return (*(f"the sealed {kind} is dead" for kind in self.dead), *(() if is_current else ("delivered is not what is sealed",)))
+
+
+def _is_verdict(claim: Claim) -> bool:
+    """A claim that says that the token may never be presented again is no attempt any more; it stays until somebody consents."""
+    return claim.lost and claim.presentations >= MOST
+
+
+@dataclass(slots=True)
+class Eyes:
+    """Looks with the administrator's rights."""
+
+    client: httpx.Client
+    server: TokenServer
+    namespace: str
+    home: str
+    """The operator's namespace."""
+    journal: Path
+    _uids: dict[str, str] = field(default_factory=dict)
+    _seals: Seals | None = None
+    _connectors: dict[str, OAuthConnector] = field(default_factory=dict)
+
+    def get(self, path: str) -> Object | None:
+        """An object by its API path; None where there is none."""
+        answer = self.client.get(path)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        return dict(answer.raise_for_status().json())
+
+    def entries(self) -> int:
+        """How many entries are in the journal."""
+        return len(list(self.journal.glob("*.gain")))
+
+    def look(self, name: str) -> Sight:
+        """Look at one grant, which may be gone by now."""
+        grant = self.get(f"{API}/namespaces/{self.namespace}/usergrants/{name}")
+        uid = self._uids.setdefault(name, grant["metadata"]["uid"]) if grant else self._uids[name]
+        secret = self.get(f"/api/v1/namespaces/{self.home}/secrets/grant-{uid}")
+        sealed = read_sealed(secret) if secret else None
+        tokens = self._open(sealed, grant)
+        copy = self.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}-token")
+        delivered = base64.b64decode(copy["data"]["access_token"]).decode() if copy else None
+        return Sight(grant, sealed, tokens, delivered, self._find_dead(tokens), self._find_leftovers(name, uid), self.entries())
+
+    def _open(self, sealed: Sealed | None, grant: Object | None) -> TokenSet | None:
+        if sealed is None or sealed.tokenset is None or grant is None:
+            return None
+        opened = self._unsealer().open_tokens(sealed, self._connector_of(grant).spec)
+        return opened.tokens if opened else None
+
+    def _unsealer(self) -> Seals:
+        if self._seals is None:
+            keyring = self.get(f"/api/v1/namespaces/{self.home}/secrets/grantkeeper-keyring") or {}
+            files = {name: base64.b64decode(held) for name, held in keyring["data"].items()}
+            cluster = self.get("/api/v1/namespaces/kube-system") or {}
+            self._seals = Seals(lambda: Keyring.from_files(files), cluster["metadata"]["uid"])
+        return self._seals
+
+    def _connector_of(self, grant: Object) -> OAuthConnector:
+        name = grant["spec"]["connectorRef"]["name"]
+        if name not in self._connectors:
+            body = self.get(f"{API}/namespaces/{self.namespace}/oauthconnectors/{name}")
+            self._connectors[name] = OAuthConnector.model_validate(body)
+        return self._connectors[name]
+
+    def _find_dead(self, tokens: TokenSet | None) -> tuple[str, ...]:
+        held = {} if tokens is None else {"access token": tokens.access_token, "refresh token": tokens.refresh_token}
+        return tuple(kind for kind, token in held.items() if token is None or not self.server.is_active(token.get_secret_value()))
+
+    def _find_leftovers(self, name: str, uid: str) -> tuple[str, ...]:
+        found = self.get(f"/api/v1/namespaces/{self.home}/secrets?labelSelector=grantkeeper.dev/kind in (answer,recovered)") or {}
+        answers = [s for s in found["items"] if base64.b64decode(s["data"].get("grant", "")).decode() == name]
+        recovered = [s for s in found["items"] if s["metadata"]["name"].startswith(f"recovered-{uid}")]
+        return (*("an answer is left" for _ in answers), *("a recovered set" for _ in recovered))
