@@ -30,9 +30,9 @@ API = "/apis/grantkeeper.dev/v1alpha1"
 SHORT, LONG = 16, 3600
 """Lifetimes of a first access token, in seconds: one that is due in four, and one that is not due in any run."""
 REACHING, RECOVERING = 60.0, 60.0
-STARTING = 4.0
-"""Seconds from the start of a process to its first refresh; a machine that is slower sees no difference between patience and none."""
-REFRESH_OF = {
+AT_ONCE = 4.0
+"""Seconds from the moment when a process is ready to a refresh that waits for nothing but a first back-off."""
+REFRESH_OF: dict[Manner, dict[str, Any]] = {
     Manner.KEPT: {"rotation": "None"},
     Manner.LEEWAY: {"rotation": "Strict", "leewaySeconds": int(LEEWAY)},
     Manner.STRICT: {"rotation": "Strict"},
@@ -107,7 +107,8 @@ class Theatre:
             return Played(cell, name, None, ("the failpoint was not reached",), time.monotonic() - begun)
         died_at, entries = time.time(), self.eyes.entries()
         self.installation.controller.start()
-        seen, faults = self._recover(cell, name, before, died_at, entries)
+        self.installation.controller.wait_until_ready()
+        seen, faults = self._recover(cell, name, before, (died_at, time.time()), entries)
         return Played(cell, name, seen, faults, time.monotonic() - begun)
 
     def check_again(self, played: Played) -> None:
@@ -163,14 +164,14 @@ class Theatre:
         except PartFailed:
             return False
 
-    def _recover(self, cell: Cell, name: str, before: Sight, died_at: float, entries: int) -> tuple[Outcome, tuple[str, ...]]:
+    def _recover(self, cell: Cell, name: str, before: Sight, between: tuple[float, float], entries: int) -> tuple[Outcome, tuple[str, ...]]:
         """Wait until all is as predicted, or too long; what is there then."""
         deadline = time.monotonic() + RECOVERING
         while True:
             sight = self.eyes.look(name)
             faults = sight.find_faults()
             ended, presented = self.server.is_ended(name), self._count_presented(cell, name)
-            patient = self._is_patient(name, before, died_at)
+            patient = self._is_patient(name, before, *between)
             if patient is None:  # too slow a machine to tell, or nothing was presented again
                 patient = cell.predicted.patient
             seen = Outcome(_end_of(sight, before), presented, journaled=entries > 0, patient=patient, ended=ended)
@@ -182,14 +183,14 @@ class Theatre:
         grant_type = "authorization_code" if cell.row.course is Course.EXCHANGE else "refresh_token"
         return sum(entry.grant_type == grant_type for entry in self.server.seen(name))
 
-    def _is_patient(self, name: str, before: Sight, died_at: float) -> bool | None:
+    def _is_patient(self, name: str, before: Sight, died_at: float, ready_at: float) -> bool | None:
         """Whether the next life presented the token only when the access token was of no more use; None where that cannot be told."""
         again = [entry.time for entry in self.server.seen(name) if entry.grant_type == "refresh_token" and entry.time > died_at]
         if not again or before.risk_at is None:
             return None
         if again[0] < before.risk_at:
             return False
-        return True if died_at + STARTING < before.risk_at else None
+        return True if ready_at + AT_ONCE < before.risk_at else None
 
     def _create(self, plural: str, name: str, spec: Object) -> None:
         kind = {"usergrants": "UserGrant", "oauthconnectors": "OAuthConnector"}[plural]
@@ -206,7 +207,7 @@ class Theatre:
             time.sleep(0.1)
 
 
-def _end_of(sight: Sight, before: Sight) -> End | str:
+def _end_of(sight: Sight, before: Sight) -> str:
     if sight.grant is None:
         return End.GONE
     if sight.is_ready:

@@ -48,7 +48,8 @@ class Row(NamedTuple):
 class Outcome(NamedTuple):
     """What comes of one crash with one kind of server."""
 
-    end: End
+    end: str
+    """An `End`; or, seen, the reason of a grant that is at none."""
     presented: int
     """How often the refresh token, or the code, was presented: a request that the server worked off."""
     journaled: bool = False
