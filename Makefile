@@ -27,7 +27,7 @@ test: check ## All tests, those on the real Kubernetes and the real authorizatio
 	@$(BIN)/pytest
 
 test-fast: setup ## The inner loop, in seconds: the tests that need no cluster, no browser and no sockets
-	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,contracts core demo parts stories)
+	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,contracts core demo parts stories chaos)
 
 check: setup ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check

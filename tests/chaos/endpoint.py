@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import httpx
 
-from chaos.families import Entry, Family
+from chaos.families import LEEWAY, Entry, Family, Manner
+from chaos.serving import Arrival
 from parts.certificates import make_ca
 from parts.processes import Child, free_port
 
@@ -47,14 +48,23 @@ class TokenServer:
         if self._child is not None:
             self._child.stop()
 
-    @property
-    def endpoints(self) -> dict[str, str]:
-        """As a connector's `spec.endpoints` wants them."""
-        return {name: f"{self.url}/{path}" for name, path in _PATHS.items()}
+    def describe(self, manner: Manner) -> dict[str, Any]:
+        """What a connector says of it."""
+        return {
+            "endpoints": {name: f"{self.url}/{path}" for name, path in _PATHS.items()},
+            "caBundle": self.ca_bundle,
+            "clientID": f"client-of-{manner}",
+            "clientAuthentication": "None",
+            "scopes": ["calendar.read"],
+            "refresh": {"lifetimePercent": 10, **_REFRESH_OF[manner]},
+        }
 
-    def consent(self, family: Family) -> str:
-        """Somebody consents; the code that their browser brings back."""
-        return str(self._ask("POST", "/control/codes", json=asdict(family))["code"])
+    def consent(self, family: Family, link: str) -> Arrival:  # noqa: ARG002  # nobody needs to be shown a page here
+        """Somebody consents, and their browser comes back."""
+        return Arrival(str(self._ask("POST", "/control/codes", json=asdict(family))["code"]), None)
+
+    def let_live(self, family: Family) -> None:
+        """The family knows by itself how long its later tokens live."""
 
     def seen(self, account: str) -> list[Entry]:
         """What was presented in the name of an account, in order."""
@@ -82,4 +92,11 @@ class TokenServer:
             return False
 
 
+_REFRESH_OF: dict[Manner, dict[str, Any]] = {
+    Manner.KEPT: {"rotation": "None"},
+    Manner.LEEWAY: {"rotation": "Strict", "leewaySeconds": int(LEEWAY)},
+    Manner.STRICT: {"rotation": "Strict"},
+    Manner.FAMILY: {"rotation": "Detect"},
+}
+"""What a connector says of each manner; of one it says nothing, which counts as rotating until shown otherwise."""
 _PATHS = {"authorization": "authorize", "token": "token", "revocation": "revoke", "userinfo": "userinfo"}

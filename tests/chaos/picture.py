@@ -10,17 +10,20 @@ from chaos.families import Manner
 from chaos.playing import Played
 from chaos.predictions import LEGEND, STEPS, Course
 
-TITLES = {
+CERTIFIED = "certified"
+TITLES: dict[str, str] = {
     Manner.KEPT: "kept",
     Manner.LEEWAY: "leeway",
     Manner.STRICT: "strict",
     Manner.FAMILY: "family",
+    CERTIFIED: "oidc-provider",
 }
 WORDS = {
     "kept": "the server leaves a refresh token as it is",
     "leeway": "it is spent by its use, and accepted again for 60 s",
     "strict": "it is spent, and refused from then on",
     "family": "it is spent, and presented again it ends the whole consent",
+    "oidc-provider": "the same, by a certified server that is not ours",
 }
 
 
@@ -28,17 +31,18 @@ def draw(all_played: Sequence[Played]) -> Table:
     """For a terminal; a cell that is not as predicted shows both."""
     table = Table(title="Killed here, this came of it", title_style="bold", header_style="bold")
     table.add_column("killed at", no_wrap=True)
-    for manner in Manner:
-        table.add_column(TITLES[manner], no_wrap=True)
+    columns = _columns(all_played)
+    for column in columns:
+        table.add_column(TITLES[column], no_wrap=True)
     course = None
     for row in STEPS:
-        cells = {played.cell.manner: played for played in all_played if played.cell.row == row}
+        cells = {_column_of(played): played for played in all_played if played.cell.row == row}
         if not cells:
             continue
         if course not in {None, row.course}:
             table.add_section()
         label = row.failpoint if row.course is Course.REFRESH or row.failpoint.startswith(row.course) else f"{row.failpoint} ({row.course})"
-        table.add_row(label, *(_show(cells.get(manner)) for manner in Manner))
+        table.add_row(label, *(_show(cells.get(column)) for column in columns))
         course = row.course
     table.caption_justify = "left"
     table.caption = "\n".join(f"{sign}: {words}" for sign, words in (WORDS | LEGEND).items())
@@ -47,11 +51,12 @@ def draw(all_played: Sequence[Played]) -> Table:
 
 def write(all_played: Sequence[Played]) -> str:
     """For a page, in Markdown."""
-    lines = [f"| Killed at | {' | '.join(TITLES.values())} |", "|---|---|---|---|---|"]
+    columns = _columns(all_played)
+    lines = [f"| Killed at | {' | '.join(TITLES[column] for column in columns)} |", f"|---{'|---' * len(columns)}|"]
     for row in STEPS:
-        cells = {played.cell.manner: played for played in all_played if played.cell.row == row}
+        cells = {_column_of(played): played for played in all_played if played.cell.row == row}
         if cells:
-            shown = (str(cells[manner].seen) if manner in cells else "" for manner in Manner)
+            shown = (str(cells[column].seen) if column in cells else "" for column in columns)
             lines.append(f"| {row.course}: `{row.failpoint}` | {' | '.join(shown)} |")
     return "\n".join(lines)
 
@@ -61,7 +66,16 @@ def complain(played: Played) -> str:
     row = played.cell.row
     seen = "not reached" if played.seen is None else str(played.seen)
     faults = f" ({'; '.join(played.faults)})" if played.faults else ""
-    return f"{row.course}, {row.failpoint}, {played.cell.manner}: expected {played.cell.predicted}, seen {seen}{faults}"
+    return f"{row.course}, {row.failpoint}, {_column_of(played)}: expected {played.cell.predicted}, seen {seen}{faults}"
+
+
+def _column_of(played: Played) -> str:
+    return CERTIFIED if played.cell.is_certified else played.cell.manner.value
+
+
+def _columns(all_played: Sequence[Played]) -> list[str]:
+    held = {_column_of(played) for played in all_played}
+    return [column for column in TITLES if column in held]
 
 
 def _show(played: Played | None) -> str:

@@ -9,16 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from chaos.endpoint import TokenServer
-from chaos.families import LEEWAY, Family, Manner
+from chaos.families import Family, Manner
 from chaos.predictions import STEPS, TABLE, Course, End, Outcome, Row
 from chaos.seeing import Eyes, Object, Sight
+from chaos.serving import Server
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
@@ -32,12 +31,6 @@ SHORT, LONG = 16, 3600
 REACHING, RECOVERING = 60.0, 60.0
 AT_ONCE = 4.0
 """Seconds from the moment when a process is ready to a refresh that waits for nothing but a first back-off."""
-REFRESH_OF: dict[Manner, dict[str, Any]] = {
-    Manner.KEPT: {"rotation": "None"},
-    Manner.LEEWAY: {"rotation": "Strict", "leewaySeconds": int(LEEWAY)},
-    Manner.STRICT: {"rotation": "Strict"},
-    Manner.FAMILY: {"rotation": "Detect"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +39,8 @@ class Cell:
 
     row: Row
     manner: Manner
+    is_certified: bool = False
+    """Played by the certified server, and not by the scripted one."""
 
     @property
     def predicted(self) -> Outcome:
@@ -73,14 +68,14 @@ class Played:
 
 @dataclass(slots=True)
 class Theatre:
-    """One namespace, one connector for each manner, and a controller that is killed again and again."""
+    """One namespace, one server, a connector for each of its manners, and a controller that is killed again and again."""
 
     installation: Installation
-    server: TokenServer
+    server: Server
     namespace: str
+    manners: tuple[Manner, ...]
     _client: httpx.Client
     eyes: Eyes = field(init=False)
-    _count: int = 0
 
     def __post_init__(self) -> None:
         journal = Path(self.installation.controller.environment["GRANTKEEPER_JOURNAL_DIRECTORY"])
@@ -88,9 +83,10 @@ class Theatre:
 
     def build(self) -> None:
         """Apply a connector for each manner, and wait until they are ready."""
-        for manner in Manner:
-            self._create("oauthconnectors", manner.value, _connector(manner, self.server))
-        for manner in Manner:
+        for manner in self.manners:
+            spec = {"consent": {"link": "Status"}, **self.server.describe(manner)}
+            self._create("oauthconnectors", manner.value, spec)
+        for manner in self.manners:
             path = f"{API}/namespaces/{self.namespace}/oauthconnectors/{manner.value}"
             self._wait(lambda path=path: _is_ready(self.eyes.get(path)), f"the connector {manner} to be ready")  # type: ignore[misc]
 
@@ -121,8 +117,7 @@ class Theatre:
 
     def _prepare(self, cell: Cell) -> str:
         """A grant that stands right before the course: with tokens, or asked for."""
-        self._count += 1
-        name = f"{cell.row.course}-{self._count}"
+        name = f"{cell.row.course}-{secrets.token_hex(4)}"
         body = {"connectorRef": {"name": cell.manner.value}, "user": f"{name}@example.com", "secrets": [{"name": f"{name}-token"}]}
         self._create("usergrants", name, body)
         self._wait(lambda: self.eyes.look(name).link is not None, f"{name} to be asked for")
@@ -139,21 +134,24 @@ class Theatre:
             case Course.RELEASE:
                 self._client.delete(f"{API}/namespaces/{self.namespace}/usergrants/{name}").raise_for_status()
             case Course.REFRESH:
-                pass  # its time does that
+                self.server.let_live(self._family(cell, name))  # its time does the rest
 
     def _consent(self, cell: Cell, name: str, *, link: str | None = None) -> None:
         """Somebody consents, and the pages hand over what their browser brought back."""
-        course, is_refused = cell.row.course, STEPS[cell.row].is_refused
-        refused = {"authorization_code" if course is Course.EXCHANGE else "refresh_token": 1} if is_refused else {}
-        lifetime = SHORT if course is Course.REFRESH else LONG
-        code = self.server.consent(Family(name, cell.manner, lifetime=lifetime, later=LONG, refusals=refused))
-        request = urlsplit(link or self.eyes.look(name).link or "").path.rpartition("/")[2]
+        link = link or self.eyes.look(name).link or ""
+        arrival = self.server.consent(self._family(cell, name), link)
+        request = urlsplit(link).path.rpartition("/")[2]
         callback = Callback(self.namespace, cell.manner.value)
-        redirect = Redirect(SecretStr(secrets.token_urlsafe(32)), SecretStr(code), error=None, iss=None)
+        redirect = Redirect(SecretStr(secrets.token_urlsafe(32)), SecretStr(arrival.code), error=None, iss=arrival.iss)
         ticket = Ticket(Link(self.namespace, name, SecretStr(request)), redirect.state)
         answer = Answer(ticket, callback, self.installation.external_url + callback.path, redirect, datetime.now(UTC))
         home = self.installation.namespace
         self._client.post(f"/api/v1/namespaces/{home}/secrets", json=write_answer(answer, 1, home)).raise_for_status()
+
+    def _family(self, cell: Cell, name: str) -> Family:
+        course, is_refused = cell.row.course, STEPS[cell.row].is_refused
+        refused = {"authorization_code" if course is Course.EXCHANGE else "refresh_token": 1} if is_refused else {}
+        return Family(name, cell.manner, lifetime=SHORT if course is Course.REFRESH else LONG, later=LONG, refusals=refused)
 
     def _die(self, cell: Cell) -> bool:
         """Whether a life that is to be killed at this step was."""
@@ -220,15 +218,3 @@ def _end_of(sight: Sight, before: Sight) -> str:
 def _is_ready(connector: Object | None) -> bool:
     conditions = ((connector or {}).get("status") or {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
-def _connector(manner: Manner, server: TokenServer) -> dict[str, Any]:
-    return {
-        "endpoints": server.endpoints,
-        "caBundle": server.ca_bundle,
-        "clientID": f"client-of-{manner}",
-        "clientAuthentication": "None",
-        "scopes": ["calendar.read"],
-        "consent": {"link": "Status"},
-        "refresh": {"lifetimePercent": 10, **REFRESH_OF[manner]},
-    }

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from chaos.endpoint import TokenServer
+from chaos.serving import Server
 from grantkeeper.controller.seals import Seals
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.records import Claim, Sealed, read_sealed
@@ -107,7 +107,7 @@ class Eyes:
     """Looks with the administrator's rights."""
 
     client: httpx.Client
-    server: TokenServer
+    server: Server
     namespace: str
     home: str
     """The operator's namespace."""
