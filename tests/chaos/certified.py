@@ -45,6 +45,10 @@ class CertifiedServer:
         """From now on access tokens live as long as the family's later ones."""
         self._register(family.later, family.manner)
 
+    def refresh(self, refresh_token: str) -> dict[str, Any]:
+        """Nobody else is given anything here."""
+        raise NotImplementedError
+
     def seen(self, account: str) -> list[Entry]:
         """What was presented since the account consented, until the next one did."""
         return [_read(entry, account) for entry in self._ledger_of(account) if entry["endpoint"] == "token"]

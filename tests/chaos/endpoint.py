@@ -66,6 +66,10 @@ class TokenServer:
     def let_live(self, family: Family) -> None:
         """The family knows by itself how long its later tokens live."""
 
+    def refresh(self, refresh_token: str) -> dict[str, Any]:
+        """Somebody else presents a refresh token; the members of the answer."""
+        return self._ask("POST", "/token", data={"grant_type": "refresh_token", "refresh_token": refresh_token})
+
     def seen(self, account: str) -> list[Entry]:
         """What was presented in the name of an account, in order."""
         return [Entry(*entry) for entry in self._ask("GET", f"/control/accounts/{account}")["entries"]]

@@ -97,6 +97,8 @@ class Theatre:
         before = self.eyes.look(name)
         self.installation.controller.kill()
         self._bring_on(cell, name, before)
+        if cell.row.course is Course.FROZEN:
+            return self._rival(cell, name, before, begun)
         if not self._die(cell):
             self.installation.controller.kill()
             self.installation.controller.start()
@@ -105,6 +107,17 @@ class Theatre:
         self.installation.controller.start()
         self.installation.controller.wait_until_ready()
         seen, faults = self._recover(cell, name, before, (died_at, time.time()), entries)
+        return Played(cell, name, seen, faults, time.monotonic() - begun)
+
+    def _rival(self, cell: Cell, name: str, before: Sight, begun: float) -> Played:
+        """Play the cell in which nobody dies."""
+        controller = self.installation.controller
+        controller.start(**{VARIABLE: f"{cell.row.failpoint}:stop@1"})
+        self._wait(lambda: _is_stopped(controller.pid), "the process to be frozen")
+        stopped_at = time.time()
+        self.eyes.store_as_rival(name)
+        controller.kill(signal.SIGCONT)
+        seen, faults = self._recover(cell, name, before, (stopped_at, time.time()), entries=0)
         return Played(cell, name, seen, faults, time.monotonic() - begun)
 
     def check_again(self, played: Played) -> None:
@@ -133,7 +146,7 @@ class Theatre:
                 self._consent(cell, name, link=before.link)
             case Course.RELEASE:
                 self._client.delete(f"{API}/namespaces/{self.namespace}/usergrants/{name}").raise_for_status()
-            case Course.REFRESH:
+            case Course.REFRESH | Course.FROZEN:
                 self.server.let_live(self._family(cell, name))  # its time does the rest
 
     def _consent(self, cell: Cell, name: str, *, link: str | None = None) -> None:
@@ -151,7 +164,9 @@ class Theatre:
     def _family(self, cell: Cell, name: str) -> Family:
         course, is_refused = cell.row.course, STEPS[cell.row].is_refused
         refused = {"authorization_code" if course is Course.EXCHANGE else "refresh_token": 1} if is_refused else {}
-        return Family(name, cell.manner, lifetime=SHORT if course is Course.REFRESH else LONG, later=LONG, refusals=refused)
+        return Family(
+            name, cell.manner, lifetime=SHORT if course in {Course.REFRESH, Course.FROZEN} else LONG, later=LONG, refusals=refused
+        )
 
     def _die(self, cell: Cell) -> bool:
         """Whether a life that is to be killed at this step was."""
@@ -172,7 +187,7 @@ class Theatre:
             patient = self._is_patient(name, before, *between)
             if patient is None:  # too slow a machine to tell, or nothing was presented again
                 patient = cell.predicted.patient
-            seen = Outcome(_end_of(sight, before), presented, journaled=entries > 0, patient=patient, ended=ended)
+            seen = Outcome(_end_of(sight, before), presented, journaled=entries > 0, patient=patient, ended=ended, aside=sight.aside > 0)
             if (seen == cell.predicted and not faults) or time.monotonic() > deadline:
                 return seen, faults
             time.sleep(0.2)
@@ -213,6 +228,10 @@ def _end_of(sight: Sight, before: Sight) -> str:
     if sight.reason in {"ReauthorizationRequired", "ExchangeFailed"} and sight.link not in {None, before.link}:
         return End.ASKED
     return sight.reason
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _is_ready(connector: Object | None) -> bool:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from chaos.families import Manner
 
 ALL = tuple(Manner)
-ROTATING = (Manner.LEEWAY, Manner.STRICT, Manner.FAMILY)
 UNFORGIVING = (Manner.STRICT, Manner.FAMILY)
 """Servers that refuse a spent token for ever."""
 
@@ -25,6 +24,8 @@ class Course(StrEnum):
     REFRESH = "refresh"
     EXCHANGE = "exchange"
     RELEASE = "release"
+    FROZEN = "frozen"
+    """A refresh that is frozen, and not killed, while another holder takes over, refreshes too, and stores what it gained."""
 
 
 class End(StrEnum):
@@ -58,9 +59,11 @@ class Outcome(NamedTuple):
     """Whether it is presented again only when nothing of use can be lost by it."""
     ended: bool = False
     """Whether the consent is over at the server: revoked, or ended by a token that was spent."""
+    aside: bool = False
+    """Whether a set that came second was kept aside."""
 
     def __str__(self) -> str:
-        marks = (("J", self.journaled), ("W", self.patient), ("†", self.ended))
+        marks = (("J", self.journaled), ("W", self.patient), ("†", self.ended), ("R", self.aside))
         return " ".join([self.end, str(self.presented), *(mark for mark, holds in marks if holds)])
 
 
@@ -72,6 +75,7 @@ LEGEND = {
     "J": "the next life found it in the journal",
     "W": "presented again only when nothing of use could be lost by it",
     "†": "the consent is over at the server",
+    "R": "a set that came second is kept aside",
 }
 
 
@@ -123,6 +127,7 @@ EXCHANGE = (
     Step("redeem.forgetting", is_sent=True, is_known=True),
     Step("deliver.writing", is_sent=True, is_known=True),
 )
+FROZEN = (Step("commit.journaled"),)
 RELEASE = (Step("release.revoked"), Step("release.withdrawn"), Step("release.removed"))
 
 
@@ -149,15 +154,23 @@ def predict_release(_: Step, __: Manner) -> Outcome:
     return Outcome(End.GONE, 0, ended=True)
 
 
+def predict_rivalry(_: Step, __: Manner) -> Outcome:
+    """Both were given a successor: the one that was stored first stays, and the other is nobody's to throw away."""
+    return Outcome(End.READY, 2, aside=True)
+
+
 COURSES = {
     Course.REFRESH: (REFRESH, predict_refresh),
     Course.EXCHANGE: (EXCHANGE, predict_exchange),
     Course.RELEASE: (RELEASE, predict_release),
+    Course.FROZEN: (FROZEN, predict_rivalry),
 }
+RIVALS_AT = (Manner.KEPT, Manner.LEEWAY)
+"""Elsewhere a second holder is given nothing."""
 STEPS: dict[Row, Step] = {Row(course, step.failpoint): step for course, (steps, _) in COURSES.items() for step in steps}
 TABLE: dict[tuple[Row, Manner], Outcome] = {
     (Row(course, step.failpoint), manner): predict(step, manner)
     for course, (steps, predict) in COURSES.items()
     for step in steps
-    for manner in ALL
+    for manner in (RIVALS_AT if course is Course.FROZEN else ALL)
 }

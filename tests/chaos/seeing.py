@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from chaos.serving import Server
 from grantkeeper.controller.seals import Seals
 from grantkeeper.core.keyring import Keyring
-from grantkeeper.core.records import Claim, Sealed, read_sealed
+from grantkeeper.core.records import Claim, Sealed, describe, read_sealed, write_sealed
 from grantkeeper.core.schedule import reserve
 from grantkeeper.core.tokens import TokenSet
-from grantkeeper.resources import OAuthConnector
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 Object = dict[str, Any]
 
@@ -38,7 +40,9 @@ class Sight:
     dead: tuple[str, ...]
     """What is sealed, and not accepted by the server any more: access token, refresh token."""
     leftovers: tuple[str, ...]
-    """Secrets that should not be there: answers, recovered sets."""
+    """Secrets that should not be there: answers that were not cleared away."""
+    aside: int
+    """How many sets that came second were kept aside."""
     entries: int
     """In the journal."""
 
@@ -136,7 +140,42 @@ class Eyes:
         tokens = self._open(sealed, grant)
         copy = self.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}-token")
         delivered = base64.b64decode(copy["data"]["access_token"]).decode() if copy else None
-        return Sight(grant, sealed, tokens, delivered, self._find_dead(tokens), self._find_leftovers(name, uid), self.entries())
+        return Sight(
+            grant=grant,
+            sealed=sealed,
+            tokens=tokens,
+            delivered=delivered,
+            dead=self._find_dead(tokens),
+            leftovers=self._find_answers(name),
+            aside=self._count_aside(uid),
+            entries=self.entries(),
+        )
+
+    def store_as_rival(self, name: str) -> None:
+        """Do as another controller that has taken over: present what is sealed, and store what comes."""
+        sight = self.look(name)
+        assert sight.grant is not None
+        assert sight.sealed is not None
+        assert sight.tokens is not None
+        assert sight.sealed.meta is not None
+        connector, held = self._connector_of(sight.grant), sight.tokens
+        assert held.refresh_token is not None
+        came = self.server.refresh(held.refresh_token.get_secret_value())
+        now = datetime.now(UTC)
+        tokens = held.model_copy(
+            update={
+                "access_token": SecretStr(came["access_token"]),
+                "refresh_token": SecretStr(came.get("refresh_token", held.refresh_token.get_secret_value())),
+                "obtained_at": now,
+                "expires_at": now + timedelta(seconds=came["expires_in"]),
+            }
+        )
+        seals, generation = self._unsealer(), sight.sealed.meta.generation + 1
+        key, grant = seals.prepare(), UserGrant.model_validate(sight.grant)
+        text = seals.seal_tokens(tokens, grant, connector.spec, generation=generation, key=key)
+        meta = describe(tokens, generation=generation, attempt="a rival's", kid=key.kid)
+        stored = write_sealed(sight.sealed.model_copy(update={"tokenset": text, "claim": None, "meta": meta}), self.home)
+        self.client.put(f"/api/v1/namespaces/{self.home}/secrets/{sight.sealed.secret_name}", json=stored).raise_for_status()
 
     def _open(self, sealed: Sealed | None, grant: Object | None) -> TokenSet | None:
         if sealed is None or sealed.tokenset is None or grant is None:
@@ -163,8 +202,12 @@ class Eyes:
         held = {} if tokens is None else {"access token": tokens.access_token, "refresh token": tokens.refresh_token}
         return tuple(kind for kind, token in held.items() if token is None or not self.server.is_active(token.get_secret_value()))
 
-    def _find_leftovers(self, name: str, uid: str) -> tuple[str, ...]:
-        found = self.get(f"/api/v1/namespaces/{self.home}/secrets?labelSelector=grantkeeper.dev/kind in (answer,recovered)") or {}
-        answers = [s for s in found["items"] if base64.b64decode(s["data"].get("grant", "")).decode() == name]
-        recovered = [s for s in found["items"] if s["metadata"]["name"].startswith(f"recovered-{uid}")]
-        return (*("an answer is left" for _ in answers), *("a recovered set" for _ in recovered))
+    def _find_answers(self, name: str) -> tuple[str, ...]:
+        answers = [body for body in self._list("answer") if base64.b64decode(body["data"]["grant"]).decode() == name]
+        return tuple("an answer is left" for _ in answers)
+
+    def _count_aside(self, uid: str) -> int:
+        return sum(body["metadata"]["name"].startswith(f"recovered-{uid}-") for body in self._list("recovered"))
+
+    def _list(self, kind: str) -> list[Object]:
+        return list((self.get(f"/api/v1/namespaces/{self.home}/secrets?labelSelector=grantkeeper.dev/kind={kind}") or {})["items"])

@@ -26,6 +26,9 @@ class Server(Protocol):
     def let_live(self, family: Family) -> None:
         """Access tokens that follow live as long as the family's later ones."""
 
+    def refresh(self, refresh_token: str) -> dict[str, Any]:
+        """Somebody else presents a refresh token; the members of the answer."""
+
     def seen(self, account: str) -> list[Entry]:
         """What was presented in the name of an account, in order."""
 
