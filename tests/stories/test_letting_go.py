@@ -53,6 +53,16 @@ async def test_nothing_outlives_a_grant_though_the_deletion_of_its_tokens(scene:
     await see_nothing_left(scene)
 
 
+async def test_a_grant_that_was_deleted_while_no_controller_ran_is_revoked_when_its_connector_has_been_looked_at(scene: Scene) -> None:
+    uid = scene.uid
+    await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
+    await scene.restart()
+    await scene.controller.keep((GRANT, uid))
+    assert scene.provider.revoked == []
+    await scene.settle()
+    await see_nothing_left(scene)
+
+
 async def test_nothing_outlives_a_grant_though_somebody_edits_its_sealed_secret_meanwhile(scene: Scene) -> None:
     name = (await scene.sealed_secret())["metadata"]["name"]
 

@@ -74,6 +74,11 @@ class Connectors:
         """What is known of a connector now."""
         return self._standings.get(name, Standing())
 
+    def is_awaited(self, name: Name) -> bool:
+        """Whether a connector is there that this process has not looked at yet."""
+        connector = self.registry.connectors.get(name)
+        return connector is not None and not (self.standing(name).is_judged and self.standing(name).uid == connector.metadata.uid)
+
     def redirect_uri(self, name: Name) -> str:
         """The redirect URI of a connector: distinct for each, so that answers cannot be mixed up (RFC 9700 section 4.4)."""
         return f"{self.external_url}/callback/{name[0]}/{name[1]}"

@@ -61,6 +61,8 @@ class Releaser:
         except Unsealable:
             sealed = None
             log.warning("a sealed Secret that cannot be read is kept", grant=f"{name[0]}/{grant.metadata.name}")
+        if sealed is not None and sealed.tokenset is not None and self.connectors.is_awaited(name):
+            return  # just started: without a look at the connector its tokens can be neither opened nor revoked
         remembered = await self.connectors.recall(name)
         tokens = self._open(sealed, remembered)
         ending = await self._revoke(grant, sealed, tokens, remembered)
