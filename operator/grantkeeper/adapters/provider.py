@@ -36,7 +36,7 @@ class _Course:
     sent: bool = False
     """Whether a first byte may have left."""
     whole: Callable[[], None] = lambda: None
-    """Called when the last byte has left."""
+    """Called when all of it is."""
 
 
 class Provider:
@@ -55,8 +55,9 @@ class Provider:
         connect_by: timedelta = CONNECT_BY,
         sent: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Send once; `timeout` is for everything, `connect_by` for the part in which nothing has been sent yet. `sent` is called after it.
+        """Send once; `timeout` is for everything, `connect_by` for the part in which nothing has been sent yet.
 
+        `sent` is called when the last byte of the request has been handed to the kernel, and before the answer is awaited.
         ProviderUnsent and ProviderDistrusted: not one byte of the request left. AnswerLost: some may have, and no usable
         answer came.
         """
