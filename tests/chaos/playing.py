@@ -26,8 +26,11 @@ from parts import PartFailed
 from parts.launcher import Installation
 
 API = "/apis/grantkeeper.dev/v1alpha1"
-SHORT, LONG = 16, 3600
-"""Lifetimes of a first access token, in seconds: one that is due in four, and one that is not due in any run."""
+SHORT, LONG = 16, 7 * 24 * 3600
+"""Lifetimes of access tokens, in seconds: one that is due in four, and one that is not due in any run.
+
+What fell due meanwhile would come by the failpoint in the place of the cell that is played.
+"""
 REACHING, RECOVERING = 60.0, 60.0
 AT_ONCE = 4.0
 """Seconds from the moment when a process is ready to a refresh that waits for nothing but a first back-off."""
@@ -93,6 +96,14 @@ class Theatre:
     def play(self, cell: Cell) -> Played:
         """Play one cell. The controller runs when it begins and when it has ended."""
         begun = time.monotonic()
+        try:
+            return self._play(cell, begun)
+        except PartFailed as failure:
+            self.installation.controller.kill()
+            self.installation.controller.start()
+            return Played(cell, "", None, (str(failure),), time.monotonic() - begun)
+
+    def _play(self, cell: Cell, begun: float) -> Played:
         name = self._prepare(cell)
         before = self.eyes.look(name)
         self.installation.controller.kill()
@@ -100,10 +111,8 @@ class Theatre:
         if cell.row.course is Course.FROZEN:
             return self._rival(cell, name, before, begun)
         if not self._die(cell):
-            self.installation.controller.kill()
-            self.installation.controller.start()
-            return Played(cell, name, None, ("the failpoint was not reached",), time.monotonic() - begun)
-        died_at, entries = time.time(), self.eyes.entries()
+            raise PartFailed("the failpoint was not reached")
+        died_at, entries = time.time(), self.eyes.count_entries(before.uid)
         self.installation.controller.start()
         self.installation.controller.wait_until_ready()
         seen, faults = self._recover(cell, name, before, (died_at, time.time()), entries)

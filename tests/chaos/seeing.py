@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -31,6 +32,7 @@ MOST = 2
 class Sight:
     """One look at a grant."""
 
+    uid: str
     grant: Object | None
     sealed: Sealed | None
     tokens: TokenSet | None
@@ -127,9 +129,9 @@ class Eyes:
             return None
         return dict(answer.raise_for_status().json())
 
-    def entries(self) -> int:
-        """How many entries are in the journal."""
-        return len(list(self.journal.glob("*.gain")))
+    def count_entries(self, uid: str) -> int:
+        """How many entries are in the journal for one grant."""
+        return sum(json.loads(path.read_bytes())["uid"] == uid for path in self.journal.glob("*.gain"))
 
     def look(self, name: str) -> Sight:
         """Look at one grant, which may be gone by now."""
@@ -141,6 +143,7 @@ class Eyes:
         copy = self.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}-token")
         delivered = base64.b64decode(copy["data"]["access_token"]).decode() if copy else None
         return Sight(
+            uid=uid,
             grant=grant,
             sealed=sealed,
             tokens=tokens,
@@ -148,7 +151,7 @@ class Eyes:
             dead=self._find_dead(tokens),
             leftovers=self._find_answers(name),
             aside=self._count_aside(uid),
-            entries=self.entries(),
+            entries=self.count_entries(uid),
         )
 
     def store_as_rival(self, name: str) -> None:
