@@ -8,7 +8,7 @@ from rich.table import Table
 
 from chaos.families import Manner
 from chaos.playing import Played
-from chaos.predictions import LEGEND, STEPS, Course
+from chaos.predictions import LEGEND, STEPS, Course, Row
 
 CERTIFIED = "certified"
 TITLES: dict[str, str] = {
@@ -41,8 +41,7 @@ def draw(all_played: Sequence[Played]) -> Table:
             continue
         if course not in {None, row.course}:
             table.add_section()
-        label = row.failpoint if row.course is Course.REFRESH or row.failpoint.startswith(row.course) else f"{row.failpoint} ({row.course})"
-        table.add_row(label, *(_show(cells.get(column)) for column in columns))
+        table.add_row(_label(row), *(_show(cells.get(column)) for column in columns))
         course = row.course
     table.caption_justify = "left"
     table.caption = "\n".join(f"{sign}: {words}" for sign, words in (WORDS | LEGEND).items())
@@ -57,7 +56,7 @@ def write(all_played: Sequence[Played]) -> str:
         cells = {_column_of(played): played for played in all_played if played.cell.row == row}
         if cells:
             shown = (str(cells[column].seen) if column in cells else "" for column in columns)
-            lines.append(f"| {row.course}: `{row.failpoint}` | {' | '.join(shown)} |")
+            lines.append(f"| {_label(row)} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
@@ -67,6 +66,11 @@ def complain(played: Played) -> str:
     seen = "not reached" if played.seen is None else str(played.seen)
     faults = f" ({'; '.join(played.faults)})" if played.faults else ""
     return f"{row.course}, {row.failpoint}, {_column_of(played)}: expected {played.cell.predicted}, seen {seen}{faults}"
+
+
+def _label(row: Row) -> str:
+    is_plain = row.course is Course.REFRESH or row.failpoint.startswith(row.course)
+    return row.failpoint if is_plain else f"{row.failpoint} ({row.course})"
 
 
 def _column_of(played: Played) -> str:

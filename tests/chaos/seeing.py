@@ -108,6 +108,14 @@ def _is_verdict(claim: Claim) -> bool:
     return claim.lost and claim.presentations >= MOST
 
 
+def _uid_in(entry: Path) -> str | None:
+    """Whose gain this is; None when it has just been forgotten."""
+    try:
+        return str(json.loads(entry.read_bytes())["uid"])
+    except FileNotFoundError:
+        return None
+
+
 @dataclass(slots=True)
 class Eyes:
     """Looks with the administrator's rights."""
@@ -131,7 +139,7 @@ class Eyes:
 
     def count_entries(self, uid: str) -> int:
         """How many entries are in the journal for one grant."""
-        return sum(json.loads(path.read_bytes())["uid"] == uid for path in self.journal.glob("*.gain"))
+        return sum(_uid_in(path) == uid for path in self.journal.glob("*.gain"))
 
     def look(self, name: str) -> Sight:
         """Look at one grant, which may be gone by now."""
