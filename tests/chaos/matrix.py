@@ -1,6 +1,6 @@
 """`python -m chaos.matrix`: kill the controller at every step of the protocol, with every kind of server, and hold it to the table.
 
-About ten seconds a cell, some twenty minutes in all. `--only refresh.sent,commit` plays the failpoints that begin like one of these,
+About seven seconds a cell, a quarter of an hour in all. `--only refresh.sent,commit` plays the failpoints that begin like one of these,
 `--manners strict,certified` those servers, and `--markdown <file>` writes the table down as well.
 """
 
