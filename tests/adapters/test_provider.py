@@ -200,6 +200,14 @@ async def test_a_slow_answer_is_waited_for_longer_than_a_connection(provider: Pr
     assert answer.body == b"{}"
 
 
+async def test_that_all_is_sent_is_told_before_the_answer_is_there(provider: Provider, server: ScriptedServer, ca: CA) -> None:
+    told: list[str] = []
+    server.answer(Script(fault=Fault.SILENCE))
+    with pytest.raises(AnswerLost):
+        await provider.send(post(server.port), ca_bundle=ca.path.read_bytes(), timeout=AT_ONCE, sent=lambda: told.append("sent"))
+    assert told == ["sent"]
+
+
 async def test_a_gzip_bomb_takes_no_memory(provider: Provider, server: ScriptedServer, ca: CA) -> None:
     server.answer(Script(body=BOMB, headers={"Content-Encoding": "gzip"}))
     tracemalloc.start()

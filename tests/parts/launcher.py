@@ -68,9 +68,9 @@ class Container:
         """End it as kubelet does, with the Pod's grace period; return its exit status."""
         return self._child.stop(grace=self._launch.grace)
 
-    def start(self) -> None:
-        """Start it again after it ended."""
-        self._child = self._start()
+    def start(self, **more: str) -> None:
+        """Start it again after it ended, with `more` in its environment for this life alone."""
+        self._child = self._start(more)
 
     def restart(self) -> None:
         """Stop it in an orderly way and start it again."""
@@ -93,8 +93,9 @@ class Container:
         if (url := self._launch.readiness) is not None:
             self._child.wait_until(lambda: _succeeds(url), timeout=STARTING)
 
-    def _start(self) -> Child:
-        return Child.start(self.name, self._launch.command, log=self.log, environment=self._launch.environment)
+    def _start(self, more: Mapping[str, str] | None = None) -> Child:
+        environment = {**self._launch.environment, **(more or {})}
+        return Child.start(self.name, self._launch.command, log=self.log, environment=environment)
 
 
 class Installation:

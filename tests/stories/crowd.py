@@ -73,7 +73,15 @@ class CrowdProvider(MemoryProvider):
         self.servers = {name: Server() for name in names}
         self.metadata = {issuer_of(name): _metadata(issuer_of(name)) for name in names}
 
-    async def send(self, request: Request, *, ca_bundle: bytes | None, timeout: timedelta, connect_by: timedelta = CONNECT_BY) -> Answer:  # noqa: ARG002, ASYNC109
+    async def send(
+        self,
+        request: Request,
+        *,
+        ca_bundle: bytes | None,  # noqa: ARG002  # as the real one
+        timeout: timedelta,  # noqa: ARG002, ASYNC109
+        connect_by: timedelta = CONNECT_BY,  # noqa: ARG002
+        sent: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> Answer:
         """Take a token request, and answer in the server's own time."""
         server = self.servers[request.url.removeprefix("https://").partition(".")[0]]
         if server.is_away:

@@ -99,7 +99,9 @@ class Deliverer:
 
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
+        reach("deliver.writing")
         self.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
+        reach("deliver.written")
         self.meter.count_delivery()
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 

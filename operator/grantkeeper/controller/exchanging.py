@@ -138,7 +138,14 @@ class Exchanger:
                 separator=question.client.scope_separator,
             )
 
-        return await self.presenter.present(request, since=since, connector=question.name, ca_bundle=question.ca_bundle, read=read)
+        return await self.presenter.present(
+            request,
+            since=since,
+            connector=question.name,
+            ca_bundle=question.ca_bundle,
+            read=read,
+            sent=lambda: reach("exchange.sent"),
+        )
 
     async def _conclude(self, result: Result, question: Question, attempted: Attempted, key: DataKey) -> None:
         line = log.bind(namespace=question.grant.metadata.namespace, grant=question.grant.metadata.name)

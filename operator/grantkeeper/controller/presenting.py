@@ -117,6 +117,7 @@ class Presenter:
         connector: Name,
         ca_bundle: bytes | None,
         read: Callable[[Answer], Outcome],
+        sent: Callable[[], None],
         within: timedelta = USUAL_TIMEOUT,
     ) -> Result:
         """Send once, and read what comes."""
@@ -124,7 +125,7 @@ class Presenter:
         if left <= timedelta(0):
             return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
         try:
-            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left)
+            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left, sent=sent)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
             problem = Problem("Unreachable", str(error))
@@ -136,7 +137,8 @@ class Presenter:
         outcome = read(answer)
         if request.alternative is not None and outcome.reason in CLIENT_WORDS:
             self.connectors.note_rejected_secret(connector, request)
-            return await self.present(request.alternative, since=since, connector=connector, ca_bundle=ca_bundle, read=read, within=within)
+            other = request.alternative
+            return await self.present(other, since=since, connector=connector, ca_bundle=ca_bundle, read=read, sent=sent, within=within)
         self._note(connector, outcome)
         return outcome
 

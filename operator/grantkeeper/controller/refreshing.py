@@ -63,7 +63,6 @@ class Refresher:
         grant, connector = gathered.grant, gathered.connector
         reach("refresh.planned")
         sealed = await self.presenter.vault.read(grant.metadata.uid)
-        reach("refresh.read")
         if sealed is None or connector is None:
             return
         held = self.seals.open_tokens(sealed, connector.spec)
@@ -104,6 +103,7 @@ class Refresher:
                 connector=grant.connector_name,
                 ca_bundle=remembered.ca_bundle,
                 read=read,
+                sent=lambda: reach("refresh.sent"),
                 within=flight.manner.answer_within,
             )
             await self._settle(result, flight)
