@@ -22,6 +22,7 @@ from grantkeeper.core.conditions import merge
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
@@ -181,7 +182,7 @@ class Connectors:
             except NotFound:
                 body = None
             except Forbidden:
-                return {"secret": None, "secret_problem": Problem("SecretNotOffered", NO_RIGHT.format(name=reference.name))}
+                return {"secret": None, "secret_problem": Problem(Reason.SECRET_NOT_OFFERED, NO_RIGHT.format(name=reference.name))}
         found = judge_client_secret(connector, body)
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}
@@ -198,10 +199,10 @@ class Connectors:
             problem = Problem(error.reason, str(error))
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
-            away = {"fetch_problem": Problem("Unreachable", str(error))}
+            away = {"fetch_problem": Problem(Reason.UNREACHABLE, str(error))}
             if (habits := self.discoverer.habits(connector)).issuer is None:
                 return away | {"endpoints": stated_endpoints(habits)}
-            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
+            return away if known is not None else away | {"metadata_problem": Problem(Reason.DISCOVERY_FAILED, str(error))}
 
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""

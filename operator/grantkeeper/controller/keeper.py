@@ -21,6 +21,7 @@ from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import Truth
 from grantkeeper.core.planning import Act, Plan, Step, plan
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -33,7 +34,7 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
-AS_WANTED = frozenset({"AwaitingConsent", "Suspended", "TokensNotKept"})
+AS_WANTED = frozenset({Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.metadata import Endpoints
+from grantkeeper.core.reasons import Reason
 from grantkeeper.resources import ClientAuthentication, OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
@@ -27,7 +28,7 @@ UNREACHABLE_FOR = timedelta(minutes=1)
 class Problem:
     """Why something about a connector does not hold: a condition reason and a sentence."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -69,7 +70,7 @@ def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing
     """Forget what was noted of another spec, or too long ago: only trying again can show whether it still holds."""
     if standing.noted is None or standing.noted_at is None:
         return standing
-    counts_for = REJECTED_FOR if standing.noted.reason == "ClientRejected" else UNREACHABLE_FOR
+    counts_for = REJECTED_FOR if standing.noted.reason is Reason.CLIENT_REJECTED else UNREACHABLE_FOR
     if standing.generation == generation and now - standing.noted_at < counts_for:
         return standing
     return replace(standing, noted=None, noted_at=None)
@@ -81,8 +82,8 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
         return summarize(tuple(pending(kind, "The controller has not looked yet.") for kind in ("Accepted", "ResolvedRefs", "Reachable")))
     return summarize(
         (
-            _verdict("Accepted", standing.metadata_problem),
-            _verdict("ResolvedRefs", standing.secret_problem),
+            _verdict("Accepted", Reason.ACCEPTED, standing.metadata_problem),
+            _verdict("ResolvedRefs", Reason.RESOLVED_REFS, standing.secret_problem),
             _judge_reach(standing),
         )
     )
@@ -90,13 +91,13 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
 
 def _judge_reach(standing: Standing) -> Verdict:
     """Nobody was asked where no server is named."""
-    if standing.metadata_problem is not None and standing.metadata_problem.reason == "UnknownProvider":
+    if standing.metadata_problem is not None and standing.metadata_problem.reason is Reason.UNKNOWN_PROVIDER:
         return pending("Reachable", "No server is known that could be reached.")
-    return _verdict("Reachable", standing.reach_problem)
+    return _verdict("Reachable", Reason.REACHABLE, standing.reach_problem)
 
 
-def _verdict(kind: str, problem: Problem | None) -> Verdict:
-    return true(kind, kind) if problem is None else false(kind, problem.reason, problem.message)
+def _verdict(kind: str, otherwise: Reason, problem: Problem | None) -> Verdict:
+    return true(kind, otherwise) if problem is None else false(kind, problem.reason, problem.message)
 
 
 def judge_client_secret(connector: OAuthConnector, secret: Mapping[str, Any] | None) -> SecretStr | Problem | None:
@@ -110,19 +111,23 @@ def judge_client_secret(connector: OAuthConnector, secret: Mapping[str, Any] | N
         return None
     name, key = reference.name, reference.key
     if secret is None:
-        return Problem("SecretNotFound", f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}.")
+        return Problem(
+            Reason.SECRET_NOT_FOUND, f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}."
+        )
     if (secret["metadata"].get("labels") or {}).get(CONNECTOR_LABEL) != connector.metadata.name:
-        return Problem("SecretNotOffered", f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
+        return Problem(Reason.SECRET_NOT_OFFERED, f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
     encoded = (secret.get("data") or {}).get(key)
     if encoded is None:
-        return Problem("SecretKeyMissing", f"Secret {name} has no key {key}; add it, or name another key in spec.clientSecretRef.key.")
+        return Problem(
+            Reason.SECRET_KEY_MISSING, f"Secret {name} has no key {key}; add it, or name another key in spec.clientSecretRef.key."
+        )
     try:
         text = base64.b64decode(encoded, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        return Problem("SecretInvalid", f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
+        return Problem(Reason.SECRET_INVALID, f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
     if not 0 < len(text) <= CLIENT_SECRET_LIMIT or not text.isprintable():
         return Problem(
-            "SecretInvalid",
+            Reason.SECRET_INVALID,
             f"Key {key} of Secret {name} is not a client secret: it is empty, too long, or holds a line break; write it without a newline.",
         )
     return SecretStr(text)
