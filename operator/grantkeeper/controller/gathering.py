@@ -32,6 +32,7 @@ MAX_PRESENTATIONS = 2
 FAILURES = {
     "Unreachable": "the authorization server cannot be reached",
     "ClientRejected": "the authorization server rejects the client; see the connector",
+    "RequestRejected": "the authorization server rejects the request; its word is in the controller's log; see spec.tokenParameters",
     "ServerError": "the authorization server reports an error of its own",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",

@@ -24,7 +24,7 @@ from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
 from grantkeeper.core.rotation import Manner
 from grantkeeper.core.sealing import DataKey
@@ -156,8 +156,9 @@ class Refresher:
                 stored = await self._note(flight, "ReauthorizationRequired", leaving=over)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                await self._note(flight, "ClientRejected", leaving=flight.earlier)
-                line.warning("the client is rejected", error=result.reason)
+                rejected = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
+                await self._note(flight, rejected, leaving=flight.earlier)
+                line.warning("the client or its request is rejected", error=result.reason)
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
                 await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
