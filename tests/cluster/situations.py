@@ -77,7 +77,7 @@ TABLE = (
     # Connectors
     Situation(CONNECTOR, "Accepted", R.UNKNOWN_PROVIDER, "misspelt", "there are github, gitlab, google, microsoft"),
     Situation(CONNECTOR, "Accepted", R.DISCOVERY_FAILED, "forbidden", "169.254.169.254, which is link-local"),
-    Situation(CONNECTOR, "Accepted", R.ISSUER_MISMATCH, "slashed", "by a slash at the end; write it as the server does"),
+    Situation(CONNECTOR, "Accepted", R.ISSUER_MISMATCH, "slashed", "create the connector anew, with spec.issuer as the server writes it"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_NOT_FOUND, "secretless", "create it with the key clientSecret and the label grantkeeper"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_KEY_MISSING, "keyless", "add it, or name another key in spec.clientSecretRef.key"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_NOT_OFFERED, "unlabelled", "label it grantkeeper.dev/connector=unlabelled"),

@@ -417,3 +417,12 @@ def test_a_mismatch_names_what_was_expected() -> None:
     verdicts = plan(unasked(refusal=Reason.ACCOUNT_MISMATCH, expected_account="email alice@example.com")).verdicts
     message = next(verdict.message for verdict in verdicts if verdict.type == "Authorized")
     assert "(email alice@example.com)" in message
+
+
+@pytest.mark.parametrize(("condition", "holding"), [("Authorized", None), ("Fresh", EXPIRED)])
+def test_nobody_is_sent_to_the_status_of_a_connector_that_is_not_there(condition: str, holding: Holding | None) -> None:
+    for exists in (False, True):
+        connector = ConnectorFacts("git", exists=exists, ready=False, endpoints_known=False)
+        (said,) = (v.message for v in plan(facts(connector=connector, holding=holding)).verdicts if v.type == condition)
+        assert ("see its own status" in said) == exists
+        assert ("see Accepted" in said) != exists

@@ -116,9 +116,14 @@ def _check_issuer(wanted: str, stated: object) -> None:
         return
     if isinstance(stated, str) and stated.rstrip("/") == wanted.rstrip("/"):
         raise MetadataError(
-            Reason.ISSUER_MISMATCH, "the server's own name differs from spec.issuer by a slash at the end; write it as the server does"
+            Reason.ISSUER_MISMATCH,
+            "the server's own name differs from spec.issuer by a slash at the end; "
+            "create the connector anew, with spec.issuer as the server writes it",
         )
-    raise MetadataError(Reason.ISSUER_MISMATCH, "the metadata speaks for another issuer than spec.issuer, or the preset, names")
+    raise MetadataError(
+        Reason.ISSUER_MISMATCH,
+        "the metadata speaks for another issuer than spec.issuer, or the preset, names; it cannot be changed: create the connector anew",
+    )
 
 
 def _check_pkce(document: dict[str, object]) -> None:

@@ -104,7 +104,7 @@ def _judge_consent(facts: Facts) -> Verdict:
 
 
 def _why_no_one_is_asked(facts: Facts) -> str | None:
-    if not facts.is_served:
+    if not facts.is_served or not facts.connector.exists:
         return "No one is asked: see Accepted."
     if facts.connector.exists and facts.connector.lacks:
         return "No one is asked for scopes that the connector does not offer."
@@ -149,7 +149,8 @@ def fresh(facts: Facts) -> Verdict:
     if facts.failure:
         return false("Fresh", Reason.REFRESH_FAILING, expired + failing)
     if facts.connector.is_judged and not facts.connector.ready:
-        return false("Fresh", Reason.CONNECTOR_NOT_READY, f"{expired} The connector is not ready: see its own status.")
+        why = "is not ready: see its own status" if facts.connector.exists else "is not there: see Accepted"
+        return false("Fresh", Reason.CONNECTOR_NOT_READY, f"{expired} The connector {why}.")
     return false("Fresh", Reason.EXPIRED, f"{expired} It is being refreshed.")
 
 
