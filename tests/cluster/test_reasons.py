@@ -17,7 +17,6 @@ from anyio.from_thread import start_blocking_portal
 from cluster.situations import CONNECTOR, GRANT, TABLE, Director, Situation, wait_said
 from cluster.stage import Object, Stage, condition, status
 from fakes.scripted_server import scripted_server
-from grantkeeper.controller.keeper import AS_WANTED
 from grantkeeper.core.reasons import OF_A_CONNECTOR, OF_A_GRANT, STALLED, Reason
 from parts import commands
 from parts.authserver import AuthServer
@@ -27,6 +26,8 @@ from parts.launcher import Installation
 from parts.waiting import wait_for
 
 CONDITIONS = {GRANT: OF_A_GRANT, CONNECTOR: OF_A_CONNECTOR}
+AS_WANTED = {Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT}
+"""Of these an Event does not warn."""
 WITHIN = 60
 """Seconds: far more than anything takes, on a machine that has other things to do as well."""
 
