@@ -67,13 +67,21 @@ TABLE = (
     Situation(GRANT, "Authorized", R.TOKENS_NOT_KEPT, "profile", "The account is connected; what came was revoked at once"),
     # Freshness
     Situation(GRANT, "Fresh", R.EXPIRED, "revoked", "It is not refreshed: see Authorized"),
-    Situation(GRANT, "Fresh", R.REFRESH_FAILING, "failing", "Refreshing fails: the authorization server rejects the request"),
+    Situation(
+        GRANT, "Fresh", R.REFRESH_FAILING, "failing", "rejects the request; its word is in the controller's log; see spec.tokenParameters"
+    ),
     Situation(GRANT, "Fresh", R.NOT_REFRESHABLE, "unrenewed", "gave no refresh token. To consent again, use the link"),
     Situation(GRANT, "Fresh", R.CONNECTOR_NOT_READY, "stranded", "The connector is not ready: see its own status"),
     Situation(GRANT, "Fresh", R.SUSPENDED, "paused", "while spec.suspend is true; what is held stays sealed"),
     # Delivery
     Situation(GRANT, "Delivered", R.SECRET_CONFLICT, "conflicting", "Delete it, or deliver to another name"),
-    Situation(GRANT, "Delivered", R.WRITE_FAILED, "overlong", "Secret overlong-token cannot be written:"),
+    Situation(
+        GRANT,
+        "Delivered",
+        R.WRITE_FAILED,
+        "overlong",
+        "Secret overlong-token cannot be written: one of its templates becomes longer than 64 KiB",
+    ),
     # Connectors
     Situation(CONNECTOR, "Accepted", R.UNKNOWN_PROVIDER, "misspelt", "there are github, gitlab, google, microsoft"),
     Situation(CONNECTOR, "Accepted", R.DISCOVERY_FAILED, "forbidden", "169.254.169.254, which is link-local"),
@@ -82,10 +90,8 @@ TABLE = (
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_KEY_MISSING, "keyless", "add it, or name another key in spec.clientSecretRef.key"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_NOT_OFFERED, "unlabelled", "label it grantkeeper.dev/connector=unlabelled"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_INVALID, "broken", "or holds a line break; write it without a newline"),
-    Situation(
-        CONNECTOR, "Reachable", R.CLIENT_REJECTED, "rejected", "correct spec.clientID, the client secret or spec.clientAuthentication"
-    ),
-    Situation(CONNECTOR, "Reachable", R.UNREACHABLE, "away", "connect"),
+    Situation(CONNECTOR, "Reachable", R.CLIENT_REJECTED, "rejected", "the client secret or spec.clientAuthentication"),
+    Situation(CONNECTOR, "Reachable", R.UNREACHABLE, "away", "127.0.0.1 accepted no connection"),
 )
 """All of core/reasons.py. `Pending` of a connector stands under the one condition where it lasts: the others are judged together,
 so a connector that nobody has looked at yet has no conditions at all."""
