@@ -11,12 +11,13 @@ import pytest
 from pydantic import SecretStr
 
 from grantkeeper.core.metadata import Endpoints
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note, note_inconclusive
 from grantkeeper.resources import OAuthConnector
 
 SERVER = Endpoints(authorization="https://as/a", token="https://as/t", issuer="https://as")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-REJECTED, AWAY = Problem("ClientRejected", "x"), Problem("Unreachable", "x")
+REJECTED, AWAY = Problem(Reason.CLIENT_REJECTED, "x"), Problem(Reason.UNREACHABLE, "x")
 FOUND = Standing(endpoints=SERVER, is_judged=True)
 
 
@@ -39,25 +40,25 @@ def secret(value: bytes = b"s3cret", *, label: str = "calendar", key: str = "cli
         pytest.param(Standing(), "Pending", False, id="not looked at"),
         pytest.param(FOUND, "Ready", False, id="all in order"),
         pytest.param(
-            Standing(metadata_problem=Problem("DiscoveryFailed", "x"), is_judged=True),
+            Standing(metadata_problem=Problem(Reason.DISCOVERY_FAILED, "x"), is_judged=True),
             "DiscoveryFailed",
             False,
             id="no metadata: it may come",
         ),
         pytest.param(
-            Standing(metadata_problem=Problem("IssuerMismatch", "x"), is_judged=True),
+            Standing(metadata_problem=Problem(Reason.ISSUER_MISMATCH, "x"), is_judged=True),
             "IssuerMismatch",
             True,
             id="another issuer: a person must act",
         ),
         pytest.param(
-            Standing(endpoints=SERVER, secret_problem=Problem("SecretNotFound", "x"), is_judged=True),
+            Standing(endpoints=SERVER, secret_problem=Problem(Reason.SECRET_NOT_FOUND, "x"), is_judged=True),
             "SecretNotFound",
             True,
             id="no client secret",
         ),
         pytest.param(
-            Standing(endpoints=SERVER, fetch_problem=Problem("Unreachable", "x"), is_judged=True),
+            Standing(endpoints=SERVER, fetch_problem=Problem(Reason.UNREACHABLE, "x"), is_judged=True),
             "Unreachable",
             False,
             id="the server is away",

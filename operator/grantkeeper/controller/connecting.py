@@ -25,6 +25,7 @@ from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
@@ -234,7 +235,7 @@ class Connectors:
             except NotFound:
                 pass
             except Forbidden:
-                return Problem("SecretNotOffered", NO_RIGHT.format(name=reference.name))
+                return Problem(Reason.SECRET_NOT_OFFERED, NO_RIGHT.format(name=reference.name))
         return judge_client_secret(connector, body, is_fallback=is_fallback)
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
@@ -246,10 +247,10 @@ class Connectors:
             problem = Problem(error.reason, str(error))
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
-            away = {"fetch_problem": Problem("Unreachable", str(error))}
+            away = {"fetch_problem": Problem(Reason.UNREACHABLE, str(error))}
             if (habits := self.discoverer.habits(connector)).issuer is None:
                 return away | {"endpoints": stated_endpoints(habits)}
-            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", str(error))}
+            return away if known is not None else away | {"metadata_problem": Problem(Reason.DISCOVERY_FAILED, str(error))}
 
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""

@@ -19,7 +19,8 @@ from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
-from grantkeeper.core.records import Sealed, Spending
+from grantkeeper.core.reasons import Reason
+from grantkeeper.core.records import Attempt, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
@@ -111,7 +112,7 @@ class Gatherer:
                 trouble=trouble,
                 trouble_detail=detail,
                 is_dead=refused or is_exhausted,
-                refusal=outcome.reason if outcome and (holding is None or of_this_token) and outcome.reason in REFUSALS else None,
+                refusal=_read_refusal(outcome) if holding is None or of_this_token else None,
                 expected_account=put_in_words(grant.spec.expected_account),
                 failure=failure,
                 failures=of_now.failures if of_now else 0,
@@ -238,6 +239,11 @@ class Gatherer:
             namespace=elsewhere,
             admission=admission,
         )
+
+
+def _read_refusal(outcome: Attempt | None) -> Reason | None:
+    """Why the last attempt brought no tokens. What is stored is a plain word; some of these words are condition reasons."""
+    return next((reason for reason in REFUSALS if outcome is not None and reason == outcome.reason), None)
 
 
 def _find_refusal(requests: Sequence[ConsentRequest], wanted: tuple[str, ...]) -> str | None:

@@ -23,6 +23,7 @@ from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import Truth
 from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -35,7 +36,7 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
-AS_WANTED = frozenset({"AwaitingConsent", "Suspended", "TokensNotKept"})
+AS_WANTED = frozenset({Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
 

@@ -21,6 +21,7 @@ from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
@@ -123,12 +124,12 @@ class Presenter:
         """Send once, and read what comes."""
         left = SEND_BY - timedelta(seconds=time.monotonic() - since)
         if left <= timedelta(0):
-            return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
+            return Unsent(Problem(Reason.UNREACHABLE, "Too much time passed between the claim and the request; it is made again."))
         try:
             sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left, sent=sent)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
-            problem = Problem("Unreachable", str(error))
+            problem = Problem(Reason.UNREACHABLE, str(error))
             self.connectors.note_problem(connector, problem)
             return Unsent(problem)
         except AnswerLost:
@@ -148,7 +149,7 @@ class Presenter:
                 self.connectors.note_problem(
                     connector,
                     Problem(
-                        "ClientRejected",
+                        Reason.CLIENT_REJECTED,
                         f"The authorization server rejects the client ({outcome.reason}); correct spec.clientID, the client secret "
                         "or spec.clientAuthentication.",
                     ),

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from grantkeeper.core.admission import Admission
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.profiles import Profile
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -99,8 +100,8 @@ class Facts:
     trouble_detail: str = ""
     is_dead: bool = False
     """The refresh token that is held has been refused, or may be spent and must not be presented again."""
-    refusal: str | None = None
-    """Condition reason of the last answer that brought no tokens."""
+    refusal: Reason | None = None
+    """Why Authorized does not hold, after the last answer that brought no tokens."""
     expected_account: str = ""
     """Whose consent the spec asks for, in words."""
     failure: str = ""

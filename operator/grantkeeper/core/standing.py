@@ -16,6 +16,7 @@ from grantkeeper.core.circuits import Circuit
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.pacing import Gate
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.times import to_text
 from grantkeeper.resources import ClientAuthentication, OAuthConnector
 
@@ -29,7 +30,7 @@ LONG_REST = timedelta(minutes=1)
 class Problem:
     """Why something about a connector does not hold: a condition reason and a sentence."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -145,8 +146,8 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
         return summarize(tuple(pending(kind, "The controller has not looked yet.") for kind in ("Accepted", "ResolvedRefs", "Reachable")))
     return summarize(
         (
-            _verdict("Accepted", standing.metadata_problem),
-            _verdict("ResolvedRefs", standing.secret_problem or standing.fallback_problem),
+            _verdict("Accepted", Reason.ACCEPTED, standing.metadata_problem),
+            _verdict("ResolvedRefs", Reason.RESOLVED_REFS, standing.secret_problem or standing.fallback_problem),
             _judge_reach(standing),
         )
     )
@@ -154,7 +155,7 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
 
 def _judge_reach(standing: Standing) -> Verdict:
     """Nobody was asked where no server is named."""
-    if standing.metadata_problem is not None and standing.metadata_problem.reason == "UnknownProvider":
+    if standing.metadata_problem is not None and standing.metadata_problem.reason is Reason.UNKNOWN_PROVIDER:
         return pending("Reachable", "No server is known that could be reached.")
     if standing.is_untested and standing.noted is not None and standing.circuit is not None and standing.fetch_problem is None:
         return pending(
@@ -163,16 +164,17 @@ def _judge_reach(standing: Standing) -> Verdict:
             "or refresh shows whether that still holds.",
         )
     if standing.reach_problem is not None:
-        return _verdict("Reachable", standing.reach_problem)
+        return _verdict("Reachable", Reason.REACHABLE, standing.reach_problem)
+    said = ""
     if standing.rests_until is not None and standing.is_long_rest:
-        return true("Reachable", "Reachable", f"The server asked to be left alone until {to_text(standing.rests_until)}.")
-    if standing.fallback_secret is not None and standing.rejected_secret == standing.secret:
-        return true("Reachable", "Reachable", "The server rejects the first client secret; the fallback is in use. Replace the first.")
-    return true("Reachable", "Reachable")
+        said = f"The server asked to be left alone until {to_text(standing.rests_until)}."
+    elif standing.fallback_secret is not None and standing.rejected_secret == standing.secret:
+        said = "The server rejects the first client secret; the fallback is in use. Replace the first."
+    return true("Reachable", Reason.REACHABLE, said)
 
 
-def _verdict(kind: str, problem: Problem | None) -> Verdict:
-    return true(kind, kind) if problem is None else false(kind, problem.reason, problem.message)
+def _verdict(kind: str, otherwise: Reason, problem: Problem | None) -> Verdict:
+    return true(kind, otherwise) if problem is None else false(kind, problem.reason, problem.message)
 
 
 def judge_client_secret(
@@ -189,19 +191,21 @@ def judge_client_secret(
         return None
     name, key = reference.name, reference.key
     if secret is None:
-        return Problem("SecretNotFound", f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}.")
+        return Problem(
+            Reason.SECRET_NOT_FOUND, f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}."
+        )
     if (secret["metadata"].get("labels") or {}).get(CONNECTOR_LABEL) != connector.metadata.name:
-        return Problem("SecretNotOffered", f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
+        return Problem(Reason.SECRET_NOT_OFFERED, f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
     encoded = (secret.get("data") or {}).get(key)
     if encoded is None:
-        return Problem("SecretKeyMissing", f"Secret {name} has no key {key}; add it, or name another key in spec.{field}.key.")
+        return Problem(Reason.SECRET_KEY_MISSING, f"Secret {name} has no key {key}; add it, or name another key in spec.{field}.key.")
     try:
         text = base64.b64decode(encoded, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        return Problem("SecretInvalid", f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
+        return Problem(Reason.SECRET_INVALID, f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
     if not 0 < len(text) <= CLIENT_SECRET_LIMIT or not text.isprintable():
         return Problem(
-            "SecretInvalid",
+            Reason.SECRET_INVALID,
             f"Key {key} of Secret {name} is not a client secret: it is empty, too long, or holds a line break; write it without a newline.",
         )
     return SecretStr(text)
