@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.answering import ConsentAnswer, Judgement, Junk, Redeem, Refuse, judge_answer, read_answer
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import ConsentRequest, hash_id
-from grantkeeper.resources import RequestState
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HOME = "https://consent.example.com/callback/team/calendar"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.oauth import (
     Client,
@@ -20,7 +21,6 @@ from grantkeeper.core.oauth import (
     revocation_request,
     userinfo_request,
 )
-from grantkeeper.resources import ClientAuthentication
 
 ENDPOINTS = Endpoints(authorization="https://as.test/authorize", token="https://as.test/token", revocation="https://as.test/revoke")
 CLIENT = Client("client-1", ClientAuthentication.BASIC, SecretStr("secret-1"), ENDPOINTS)

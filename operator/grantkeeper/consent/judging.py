@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import PKCE, RequestState, RevocationPolicy, TokenStorage
 from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.catalogue import Preset
@@ -15,16 +16,7 @@ from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import SUPERSEDED, hash_id, read_wish
-from grantkeeper.resources import (
-    PKCE,
-    Account,
-    ConsentRequestStatus,
-    OAuthConnector,
-    RequestState,
-    RevocationPolicy,
-    TokenStorage,
-    UserGrant,
-)
+from grantkeeper.resources import Account, ConsentRequestStatus, OAuthConnector, UserGrant
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""

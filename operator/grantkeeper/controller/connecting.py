@@ -16,6 +16,7 @@ import structlog
 from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
+from grantkeeper.choices import PKCE
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
@@ -40,13 +41,7 @@ from grantkeeper.core.standing import (
 )
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
 from grantkeeper.objects import Condition
-from grantkeeper.resources import (
-    PKCE,
-    OAuthConnector,
-    OAuthConnectorSpec,
-    OAuthConnectorStatus,
-    SecretKeyRef,
-)
+from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, OAuthConnectorStatus, SecretKeyRef
 
 log = structlog.get_logger()
 

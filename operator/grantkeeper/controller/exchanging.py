@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
@@ -37,7 +38,7 @@ from grantkeeper.core.succeeding import succeed
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict, Unsealable
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import OAuthConnector, RequestState, TokenStorage, UserGrant
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.pacing import Lane, Pacer
@@ -25,7 +26,7 @@ from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_w
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, ConsentLink, OAuthConnector, RequestState, TokenStorage, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""

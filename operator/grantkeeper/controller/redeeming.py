@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from grantkeeper.choices import RequestState
 from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.exchanging import Exchanger, Question
 from grantkeeper.controller.gathering import Gathered
@@ -21,7 +22,7 @@ from grantkeeper.core.records import Attempt, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, close, find, replace
 from grantkeeper.errors import Conflict
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import ConsentRequest
-from grantkeeper.resources import RequestState
 
 ANSWER_TYPE = "grantkeeper.dev/answer"
 JUNK_LIMIT = 3

@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.resources import ClientAuthentication
 
 __all__ = [
     "Answer",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from grantkeeper.choices import PKCE, ClientAuthentication, ScopeSeparator
 from grantkeeper.core.catalogue import Preset, fill
 from grantkeeper.core.metadata import MetadataError
 from grantkeeper.core.reasons import Reason
-from grantkeeper.resources import PKCE, ClientAuthentication, EndpointsSpec, OAuthConnectorSpec, ScopeSeparator
+from grantkeeper.resources import EndpointsSpec, OAuthConnectorSpec
 
 _IMMUTABLE = "It cannot be changed: delete this connector and create it anew."
 

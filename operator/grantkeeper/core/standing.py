@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core import circuits
 from grantkeeper.core.circuits import Circuit
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
@@ -18,7 +19,7 @@ from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.pacing import Gate
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.times import to_text
-from grantkeeper.resources import ClientAuthentication, OAuthConnector
+from grantkeeper.resources import OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
