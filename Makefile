@@ -14,7 +14,7 @@ export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup parts demo check test test-fast lock clean
+.PHONY: help setup parts demo check test test-fast bench lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,10 @@ test: check ## All tests, those on the real Kubernetes and the real authorizatio
 	@$(BIN)/pytest
 
 test-fast: setup ## The inner loop, in seconds: the tests that need no cluster, no browser and no sockets
-	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,contracts core demo parts stories)
+	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,bench chaos contracts core demo parts stories)
+
+bench: setup ## What the controller costs, each figure beside an anchor of the same run (LONG=1: longer windows, everything due at once)
+	@$(BIN)/python -m bench
 
 check: setup ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check

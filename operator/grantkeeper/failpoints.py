@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 
@@ -14,15 +15,18 @@ from grantkeeper.errors import GrantkeeperError, SettingsError
 
 VARIABLE = "GRANTKEEPER_FAILPOINT"
 NAMES = frozenset({
-    "refresh.planned", "refresh.read", "refresh.opened", "refresh.prepared", "refresh.claimed", "refresh.sending",
+    "refresh.planned", "refresh.opened", "refresh.prepared", "refresh.claimed", "refresh.sending", "refresh.sent",
     "refresh.answered", "refresh.sealed", "refresh.noting", "refresh.noted",
-    "exchange.held", "exchange.claimed", "exchange.sending", "exchange.answered", "exchange.identified", "exchange.sealed",
+    "exchange.held", "exchange.claimed", "exchange.sending", "exchange.sent", "exchange.answered", "exchange.identified", "exchange.sealed",
     "exchange.noting", "exchange.noted", "redeem.forgetting",
     "commit.journaled", "commit.stored", "commit.forgotten",
     "deliver.writing", "deliver.written", "report.writing", "report.written",
     "release.revoked", "release.withdrawn", "release.removed",
 })  # fmt: skip
 """In the order in which a refresh, an exchange and a release come by them."""
+
+
+_STATED = re.compile(r"(?P<name>[a-z.]+):(?P<act>kill|stop|raise)(@(?P<times>[1-9][0-9]{0,3}))?")
 
 
 class FailpointReached(GrantkeeperError):
@@ -37,12 +41,14 @@ def reach(name: str) -> None:
 
 class _Wanted:
     def __init__(self, stated: str) -> None:
-        place, _, times = stated.partition("@")
-        self._name, _, self._act = place.partition(":")
-        self._times = int(times or 0)
+        found = _STATED.fullmatch(stated)
+        if found is None or found["name"] not in NAMES:
+            raise SettingsError(
+                f"{VARIABLE} must be <name>:kill, :stop or :raise, with @3 behind it for the third time only; "
+                f"the names are {', '.join(sorted(NAMES))}."
+            )
+        self._name, self._act, self._times = found["name"], found["act"], int(found["times"] or 0)
         self._seen: Counter[str] = Counter()
-        if self._name not in NAMES or self._act not in {"kill", "stop", "raise"}:
-            raise SettingsError(f"{VARIABLE} must be <name>:kill, :stop or :raise; the names are {', '.join(sorted(NAMES))}.")
 
     def reach(self, name: str) -> None:
         self._seen[name] += 1

@@ -7,107 +7,27 @@ this version does not know are ignored.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from pydantic import Field
 
+from grantkeeper.choices import (
+    PKCE,
+    ClientAuthentication,
+    ConsentLink,
+    Format,
+    NamespacesFrom,
+    RequestState,
+    RevocationPolicy,
+    Rotation,
+    ScopeSeparator,
+    SelectorOperator,
+    TokenStorage,
+)
 from grantkeeper.objects import Condition, Resource, Wire
 
 GROUP = "grantkeeper.dev"
 VERSION = "v1alpha1"
 FINALIZER = f"{GROUP}/keeper"
-
-
-class ClientAuthentication(StrEnum):
-    """How the client proves itself at the token endpoint (OpenID Connect Core section 9)."""
-
-    BASIC = "ClientSecretBasic"
-    POST = "ClientSecretPost"
-    NONE = "None"
-
-
-class PKCE(StrEnum):
-    """Proof key for code exchange (RFC 7636)."""
-
-    S256 = "S256"
-    DISABLED = "Disabled"
-
-
-class ScopeSeparator(StrEnum):
-    """What the server puts between scopes."""
-
-    SPACE = "Space"
-    COMMA = "Comma"
-
-    @property
-    def character(self) -> str:
-        """What stands between two scopes on the wire."""
-        return "," if self is ScopeSeparator.COMMA else " "
-
-
-class TokenStorage(StrEnum):
-    """Whether the tokens of a consent are kept, or only whose account it was."""
-
-    ENABLED = "Enabled"
-    DISABLED = "Disabled"
-
-
-class RevocationPolicy(StrEnum):
-    """What happens to the tokens at the authorization server when the grant is deleted."""
-
-    REVOKE = "Revoke"
-    RETAIN = "Retain"
-
-
-class Rotation(StrEnum):
-    """Whether refresh tokens are spent by their use (RFC 9700 section 4.14.2)."""
-
-    DETECT = "Detect"
-    NONE = "None"
-    STRICT = "Strict"
-
-
-class Format(StrEnum):
-    """The files that a delivered Secret holds."""
-
-    TOKEN = "Token"  # noqa: S105  # the name of a format
-    HEADER = "Header"
-    JSON = "JSON"
-    ENV = "Env"
-
-
-class ConsentLink(StrEnum):
-    """How a consent link reaches the person."""
-
-    ON_REQUEST = "OnRequest"
-    STATUS = "Status"
-
-
-class NamespacesFrom(StrEnum):
-    """Whose grants a connector admits."""
-
-    SAME = "Same"
-    ALL = "All"
-    SELECTOR = "Selector"
-
-
-class SelectorOperator(StrEnum):
-    """How a label is compared with the values of a requirement, as in Kubernetes."""
-
-    IN = "In"
-    NOT_IN = "NotIn"
-    EXISTS = "Exists"
-    DOES_NOT_EXIST = "DoesNotExist"
-
-
-class RequestState(StrEnum):
-    """Where a consent request stands."""
-
-    OPEN = "Open"
-    ANSWERED = "Answered"
-    GRANTED = "Granted"
-    REFUSED = "Refused"
-    EXPIRED = "Expired"
 
 
 class EndpointsSpec(Wire):
@@ -176,6 +96,13 @@ class AllowedNamespaces(Wire):
     selector: LabelSelector | None = None
 
 
+class LimitsSpec(Wire):
+    """How hard the server may be asked."""
+
+    requests_per_second: int = 10
+    concurrency: int = 8
+
+
 class OAuthConnectorSpec(Wire):
     """The desired state of a connector. What its preset may decide has no default here: `core.presets` knows what counts."""
 
@@ -186,6 +113,7 @@ class OAuthConnectorSpec(Wire):
     client_id: str
     client_authentication: ClientAuthentication | None = None
     client_secret_ref: SecretKeyRef | None = None
+    fallback_client_secret_ref: SecretKeyRef | None = None
     pkce: PKCE | None = None
     scopes: tuple[str, ...] = ()
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
@@ -193,6 +121,7 @@ class OAuthConnectorSpec(Wire):
     scope_separator: ScopeSeparator | None = None
     token_storage: TokenStorage = TokenStorage.ENABLED
     ca_bundle: str | None = None
+    limits: LimitsSpec = LimitsSpec()
     consent: ConsentSpec = ConsentSpec()
     refresh: RefreshSpec = RefreshSpec()
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces(from_=NamespacesFrom.SAME)

@@ -88,6 +88,6 @@ async def test_the_canary_would_sing(spelling: str) -> None:
     made = Provider((ip_network("127.0.0.0/8"),))
     async with canary() as bird:
         with pytest.raises(ProviderUnsent):
-            await made.fetch(f"https://{spelling}:{bird.port}/", ca_bundle=None, timeout=timedelta(seconds=0.5))
+            await made.fetch(f"https://{spelling}:{bird.port}/", ca_bundle=None, timeout=timedelta(seconds=1.5))
         assert bird.connections == 1
     await made.aclose()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Sequence
@@ -199,6 +200,14 @@ async def test_a_slow_answer_is_waited_for_longer_than_a_connection(provider: Pr
     assert answer.body == b"{}"
 
 
+async def test_that_all_is_sent_is_told_before_the_answer_is_there(provider: Provider, server: ScriptedServer, ca: CA) -> None:
+    told: list[str] = []
+    server.answer(Script(fault=Fault.SILENCE))
+    with pytest.raises(AnswerLost):
+        await provider.send(post(server.port), ca_bundle=ca.path.read_bytes(), timeout=AT_ONCE, sent=lambda: told.append("sent"))
+    assert told == ["sent"]
+
+
 async def test_a_gzip_bomb_takes_no_memory(provider: Provider, server: ScriptedServer, ca: CA) -> None:
     server.answer(Script(body=BOMB, headers={"Content-Encoding": "gzip"}))
     tracemalloc.start()
@@ -218,6 +227,17 @@ async def test_the_deadline_holds_for_all_of_an_answer(provider: Provider, serve
     with pytest.raises(AnswerLost):
         await send(provider, post(server.port), ca, timeout=AT_ONCE)
     assert 0.4 < clock() - begun < 1.5
+
+
+async def test_an_answer_that_came_while_this_process_did_not_run_is_read(
+    provider: Provider, server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write_and_be_stopped(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data)
+        time.sleep(2)  # noqa: ASYNC251  # everything stands still, as after SIGSTOP
+
+    monkeypatch.setattr("fakes.scripted_server._write", write_and_be_stopped)
+    assert (await send(provider, post(server.port), ca, timeout=AT_ONCE)).body == b"{}"
 
 
 async def test_nobody_listens_so_nothing_was_sent(provider: Provider, ca: CA) -> None:

@@ -14,25 +14,8 @@ from itertools import pairwise
 from cluster.everyday import SHORT, Life, Object
 from cluster.invariants import Scene, owner_of
 from cluster.stage import sha256, status
+from grantkeeper.core.reasons import OF_A_GRANT, STALLED, Reason
 
-CATALOGUE = {
-    "Accepted": {"Accepted", "ConnectorNotFound", "NamespaceNotAllowed", "ScopesNotOffered", "InvalidTemplate"},
-    "Authorized": {
-        "Consented",
-        "AwaitingConsent",
-        "ConsentDenied",
-        "ExchangeFailed",
-        "AccountMismatch",
-        "ReauthorizationRequired",
-        "ConnectorReplaced",
-        "Unsealable",
-        "TokensNotKept",
-    },
-    "Fresh": {"Unexpired", "NeverExpires", "Expired", "RefreshFailing", "NotRefreshable", "ConnectorNotReady", "Suspended"},
-    "Delivered": {"Delivered", "OnRequest", "SecretConflict", "WriteFailed"},
-}
-STALLED = {"NamespaceNotAllowed", "ScopesNotOffered", "InvalidTemplate", "Unsealable", "SecretConflict"}
-JUDGED = tuple(CATALOGUE)
 EXCUSED_FOR = timedelta(seconds=5)
 """How long before a misfortune a request may have been sent that it spoiled."""
 
@@ -87,20 +70,23 @@ def find_told_wrongly(versions: list[Object]) -> Iterator[str]:
 
 
 def _told_wrongly(body: Object, found: dict[str, Object]) -> Iterator[str]:
-    if set(found) - {"Stalled"} != {*JUDGED, "Ready"}:
+    if set(found) - {"Stalled"} != {*OF_A_GRANT, "Ready"}:
         yield f"the conditions are {sorted(found)}"
         return
-    for kind in JUDGED:
+    for kind in OF_A_GRANT:
         told = found[kind]
-        if told["reason"] not in (CATALOGUE[kind] | {"Pending"}) or (told["status"] == "Unknown") != (told["reason"] == "Pending"):
+        may = {"True": OF_A_GRANT[kind].when_true, "False": OF_A_GRANT[kind].when_false, "Unknown": {Reason.PENDING}}
+        if told["reason"] not in may[told["status"]]:
             yield f"{kind} is {told['status']} with reason {told['reason']}"
         if told["status"] != "True" and not told["message"]:
             yield f"{kind} is {told['status']} and says nothing"
-    broken = next((found[kind] for kind in JUDGED if found[kind]["status"] != "True"), None)
+    broken = next((found[kind] for kind in OF_A_GRANT if found[kind]["status"] != "True"), None)
     said = tuple(found["Ready"][key] for key in ("status", "reason", "message"))
     if said != (("True", "Ready", "") if broken is None else tuple(broken[key] for key in ("status", "reason", "message"))):
         yield f"Ready says {said[:2]}, and the first that is not true is {broken and broken['reason']}"
-    stalled = next((c["reason"] for c in found.values() if c["type"] in JUDGED and c["status"] == "False" and c["reason"] in STALLED), None)
+    stalled = next(
+        (c["reason"] for c in found.values() if c["type"] in OF_A_GRANT and c["status"] == "False" and c["reason"] in STALLED), None
+    )
     if ("Stalled" in found) != (stalled is not None):
         yield f"Stalled is {'there' if 'Stalled' in found else 'not there'}, and a person must act: {stalled}"
     if {told.get("observedGeneration") for told in found.values()} != {status(body)["observedGeneration"]}:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cluster.everyday import Connector, Life
+from grantkeeper.choices import RequestState
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.records import Sealed, read_sealed
 from grantkeeper.core.requests import ConsentRequest
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import OAuthConnector, RequestState
+from grantkeeper.resources import OAuthConnector
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def test_another_of_its_name_asks_anew_and_presents_nothing_of_the_old(stage: St
     other: dict[str, Any] = {"clientID": client} if kind == "another client" else {"issuer": None, "endpoints": endpoints}
     stage.add_connector(lifetime=12, **other)
     replaced = stage.wait_reason("alice", "ConnectorReplaced")
-    assert "must consent again" in condition(replaced, "Authorized")["message"]
+    assert "To consent again" in condition(replaced, "Authorized")["message"]
     stage.consent()
     generation = status(stage.wait_ready())["tokenGeneration"]
     stage.wait_refreshed("alice", generation)

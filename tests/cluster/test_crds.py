@@ -116,6 +116,7 @@ def test_what_is_not_immutable_may_change(api: httpx.Client, namespace: str, man
             {
                 "clientSecretRef": {"name": "my-app-client", "key": "clientSecret"},
                 "tokenStorage": "Enabled",
+                "limits": {"requestsPerSecond": 10, "concurrency": 8},
                 "refresh": {"lifetimePercent": 75, "rotation": "Detect", "leewaySeconds": 0},
                 "consent": {"link": "OnRequest"},
                 "allowedNamespaces": {"from": "Same"},

@@ -9,23 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from cluster.metrics import number
 from cluster.relay import Relay
 from cluster.stage import Stage
 from parts.controlplane import ControlPlane
-from parts.launcher import Container, Installation
+from parts.launcher import Installation
 from parts.processes import Child, free_port
 from parts.waiting import wait_for
 
 GRANTKEEPER = Path(sys.executable).with_name("grantkeeper")
-
-
-def number(container: Container, name: str, **labels: str) -> float:
-    """The value of a sample now; 0 where there is none."""
-    families = text_string_to_metric_families(container.probe("/metrics").raise_for_status().text)
-    samples = [s for family in families for s in family.samples if s.name == name and s.labels == labels]
-    return sum(sample.value for sample in samples)
 
 
 def test_the_controller_counts_what_the_ledger_shows(stage: Stage) -> None:

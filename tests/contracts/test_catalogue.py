@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from contracts.schemas import ROOT, Schema, complaints, schema_of
 from grantkeeper.adapters.catalogue import load_presets
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.presets import Habits, find_habits
-from grantkeeper.resources import ClientAuthentication, OAuthConnectorSpec
+from grantkeeper.resources import OAuthConnectorSpec
 
 FILES = sorted((ROOT / "operator" / "grantkeeper" / "catalogue").iterdir())
 PRESETS = load_presets()

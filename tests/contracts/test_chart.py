@@ -130,9 +130,11 @@ def test_process_understands_what_it_is_told(component: str, settings: type[Sett
     assert settings.from_environment().external_url == EXTERNAL_URL
 
 
-def test_one_controller_runs_at_a_time_and_has_time_to_finish() -> None:
-    spec = of_kind("Deployment", render())["grantkeeper-controller"]["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+@pytest.mark.parametrize(("values", "replicas"), [((), 2), (("controller.replicas=3",), 3)])
+def test_a_controller_is_followed_by_one_that_is_ready_and_has_time_to_finish(values: tuple[str, ...], replicas: int) -> None:
+    spec = of_kind("Deployment", render(*values))["grantkeeper-controller"]["spec"]
+    assert spec["replicas"] == replicas
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 45
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.answering import ConsentAnswer, Judgement, Junk, Redeem, Refuse, judge_answer, read_answer
 from grantkeeper.core.metadata import Endpoints
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import ConsentRequest, hash_id
-from grantkeeper.resources import RequestState
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HOME = "https://consent.example.com/callback/team/calendar"
@@ -66,9 +67,11 @@ def answer(**changes: Any) -> ConsentAnswer:  # any field of an answer
         pytest.param(
             answer(redirect_uri=HOME + "x"), REQUEST, SERVER, Junk("it came back for another connector"), id="another redirect URI"
         ),
-        pytest.param(answer(code=None, error="access_denied"), REQUEST, SERVER, Refuse("ConsentDenied"), id="denied"),
-        pytest.param(answer(code=None, error="server_error"), REQUEST, SERVER, Refuse("ExchangeFailed"), id="any other error"),
-        pytest.param(answer(error="access_denied"), REQUEST, SERVER, Refuse("ConsentDenied"), id="an error and a code: the error counts"),
+        pytest.param(answer(code=None, error="access_denied"), REQUEST, SERVER, Refuse(Reason.CONSENT_DENIED), id="denied"),
+        pytest.param(answer(code=None, error="server_error"), REQUEST, SERVER, Refuse(Reason.EXCHANGE_FAILED), id="any other error"),
+        pytest.param(
+            answer(error="access_denied"), REQUEST, SERVER, Refuse(Reason.CONSENT_DENIED), id="an error and a code: the error counts"
+        ),
         pytest.param(answer(code=None), REQUEST, SERVER, Junk("it holds neither a code nor an error"), id="nothing in it"),
         pytest.param(
             answer(code=None, error="access_denied", iss="x"), REQUEST, SERVER, Junk("it is from another server"), id="a forged denial"

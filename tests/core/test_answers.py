@@ -102,6 +102,16 @@ HTML = b"<!DOCTYPE html><html><body>Log in&access_token=x</body></html>"
         ),
         pytest.param(answer(error("invalid_grant"), status=429), Dead("invalid_grant"), id="429, and refused all the same"),
         # e: nobody knows
+        pytest.param(
+            answer(b"", status=503, retry_after="120"),
+            Lost("server_error", server_failed=True, retry_after=timedelta(minutes=2)),
+            id="503 that asks to be left alone",
+        ),
+        pytest.param(
+            answer(error("server_error"), status=400, retry_after="90000"),
+            Lost("server_error", server_failed=True, retry_after=timedelta(hours=1)),
+            id="and for too long",
+        ),
         pytest.param(answer(b"", status=502), Lost("server_error", server_failed=True), id="502 of a load balancer"),
         pytest.param(answer(HTML, status=503, content_type="text/html"), Lost("server_error", server_failed=True), id="503 and a page"),
         pytest.param(answer(error("weird"), status=500), Lost("server_error", server_failed=True), id="500 and an unknown error"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.oauth import (
     Client,
@@ -20,7 +21,6 @@ from grantkeeper.core.oauth import (
     revocation_request,
     userinfo_request,
 )
-from grantkeeper.resources import ClientAuthentication
 
 ENDPOINTS = Endpoints(authorization="https://as.test/authorize", token="https://as.test/token", revocation="https://as.test/revoke")
 CLIENT = Client("client-1", ClientAuthentication.BASIC, SecretStr("secret-1"), ENDPOINTS)
@@ -220,3 +220,18 @@ def test_what_is_not_asked_for_is_left_out() -> None:
 def test_the_authorization_url_holds(changed: dict[str, object], expected: dict[str, list[str]]) -> None:
     asked = ask(**changed)  # type: ignore[arg-type]
     assert {name: asked[name] for name in expected} == expected
+
+
+def test_the_same_can_be_presented_with_the_other_client_secret() -> None:
+    rotating = replace(CLIENT, other_secret=SecretStr("secret-2"))
+    request = refresh_request(rotating, refresh_token=TOKEN)
+    assert request.alternative is not None
+    assert (authorization_of(request), authorization_of(request.alternative)) == ("client-1:secret-1", "client-1:secret-2")
+    assert form_of(request) == form_of(request.alternative)
+    assert (request.client_secret, request.alternative.client_secret) == (SecretStr("secret-1"), SecretStr("secret-2"))
+    assert request.alternative.alternative is None, "there is no third"
+    assert "secret-2" not in repr(request)
+
+
+def test_with_one_client_secret_there_is_no_alternative() -> None:
+    assert refresh_request(CLIENT, refresh_token=TOKEN).alternative is None

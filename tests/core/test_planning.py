@@ -11,8 +11,10 @@ import pytest
 from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
-from grantkeeper.core.planning import Act, Step, plan, refresh_at
+from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.planning import Act, Step, needs_turn, plan, refresh_at
 from grantkeeper.core.profiles import Profile
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.tokens import IDClaims
 from grantkeeper.core.verdicts import token_state
 
@@ -65,23 +67,51 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             "AwaitingConsent",
             id="an answer: redeem it",
         ),
-        pytest.param(unasked(connector=AWAY, has_open_request=True, answers=("a",)), (), "AwaitingConsent", id="an answer waits"),
-        pytest.param(unasked(has_lapsed_request=True), (Act.ASK,), "AwaitingConsent", id="nobody answered in time: ask again"),
-        pytest.param(unasked(refusal="ConsentDenied"), (Act.ASK,), "ConsentDenied", id="denied: it is said, and asked once more"),
         pytest.param(
-            unasked(refusal="ExchangeFailed", has_open_request=True, has_link=True),
+            unasked(connector=AWAY, has_open_request=True, has_link=True, answers=("a",)),
+            (Act.REDEEM,),
+            "AwaitingConsent",
+            id="an answer while the server is away: it is what shows whether that still holds",
+        ),
+        pytest.param(
+            unasked(connector=replace(AWAY, endpoints_known=False), has_open_request=True, has_link=True, answers=("a",)),
+            (),
+            "AwaitingConsent",
+            id="no way to the server: an answer waits",
+        ),
+        pytest.param(
+            unasked(has_open_request=True, has_link=True, answers=("a",), waits_for_turn=Urgency.AWAITED),
+            (),
+            "AwaitingConsent",
+            id="no turn for a code",
+        ),
+        pytest.param(
+            facts(holding=DUE, answers=("a",), waits_for_turn=Urgency.ROUTINE),
+            (Act.REDEEM,),
+            "Ready",
+            id="a code goes first",
+        ),
+        pytest.param(facts(holding=DUE, waits_for_turn=Urgency.ROUTINE), (), "Ready", id="due, and it is not its turn yet: wait"),
+        pytest.param(facts(is_deleting=True, is_held=True, waits_for_turn=Urgency.ROUTINE), (), "Ready", id="no turn to revoke yet: wait"),
+        pytest.param(unasked(has_lapsed_request=True), (Act.ASK,), "AwaitingConsent", id="nobody answered in time: ask again"),
+        pytest.param(unasked(refusal=Reason.CONSENT_DENIED), (Act.ASK,), "ConsentDenied", id="denied: it is said, and asked once more"),
+        pytest.param(
+            unasked(refusal=Reason.EXCHANGE_FAILED, has_open_request=True, has_link=True),
             (),
             "ExchangeFailed",
             id="failed: said while the new link is open",
         ),
         pytest.param(
-            unasked(refusal="AccountMismatch", expected_account="subject 1"),
+            unasked(refusal=Reason.ACCOUNT_MISMATCH, expected_account="subject 1"),
             (Act.ASK,),
             "AccountMismatch",
             id="another account: ask once more",
         ),
         pytest.param(
-            facts(is_dead=True, refusal="AccountMismatch"), (Act.ASK,), "AccountMismatch", id="a refresh brought another account's token"
+            facts(is_dead=True, refusal=Reason.ACCOUNT_MISMATCH),
+            (Act.ASK,),
+            "AccountMismatch",
+            id="a refresh brought another account's token",
         ),
         pytest.param(
             unasked(has_dangling_code=True), (Act.SETTLE, Act.ASK), "AwaitingConsent", id="a code left half redeemed: settle first"
@@ -206,7 +236,10 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(facts(connector=UNKEPT, holding=None), (Act.ASK,), "AwaitingConsent", id="no tokens are kept: whose account is it?"),
         pytest.param(facts(connector=UNKEPT, holding=None, profile=PROFILE), (), "TokensNotKept", id="the account is known: ask nobody"),
         pytest.param(
-            facts(connector=UNKEPT, holding=None, refusal="AccountMismatch"), (Act.ASK,), "AccountMismatch", id="none kept, another account"
+            facts(connector=UNKEPT, holding=None, refusal=Reason.ACCOUNT_MISMATCH),
+            (Act.ASK,),
+            "AccountMismatch",
+            id="none kept, another account",
         ),
         pytest.param(
             facts(connector=UNKEPT, holding=DUE, handed_out=("token",), secrets=(SecretFacts("token", Copy.STALE),)),
@@ -244,7 +277,7 @@ OTHERS = NOW + timedelta(seconds=1)
     [
         pytest.param(unasked(connector=KEPT_OUT), False, id="OnRequest: nobody is asked"),
         pytest.param(unasked(connector=KEPT_OUT, has_lapsed_request=True), True, id="OnRequest: what ran out is closed"),
-        pytest.param(unasked(connector=KEPT_OUT, refusal="ConsentDenied"), False, id="OnRequest: denied, and nobody is asked again"),
+        pytest.param(unasked(connector=KEPT_OUT, refusal=Reason.CONSENT_DENIED), False, id="OnRequest: denied, and nobody is asked again"),
         pytest.param(facts(connector=KEPT_OUT, holding=DUE, is_dead=True), False, id="OnRequest: refused, and nobody is asked"),
         pytest.param(unasked(connector=KEPT_OUT, wish="a" * 64), True, id="OnRequest: a link is asked for"),
         pytest.param(facts(connector=KEPT_OUT, wish="a" * 64), True, id="OnRequest: a link is asked for, to consent anew"),
@@ -353,7 +386,7 @@ def test_what_became_of_the_tokens_is_said(given: Facts, says: str) -> None:
 
 
 def test_no_one_is_told_to_wait_for_a_link_while_suspended() -> None:
-    refused = next(v for v in plan(unasked(is_suspended=True, refusal="ConsentDenied")).verdicts if v.type == "Authorized")
+    refused = next(v for v in plan(unasked(is_suspended=True, refusal=Reason.CONSENT_DENIED)).verdicts if v.type == "Authorized")
     assert refused.message.endswith("No one is asked while spec.suspend is true.")
 
 
@@ -366,7 +399,7 @@ def test_an_expired_token_that_is_not_served_says_that_nobody_refreshes_it() -> 
 
 def test_a_namespace_that_is_not_admitted_learns_what_to_do_and_nothing_else() -> None:
     closed = replace(CLOSED, ready=False, lacks=("admin",))
-    verdicts = {v.type: v for v in plan(unasked(connector=closed, refusal="ConsentDenied", template_fault="t: wrong")).verdicts}
+    verdicts = {v.type: v for v in plan(unasked(connector=closed, refusal=Reason.CONSENT_DENIED, template_fault="t: wrong")).verdicts}
     assert (verdicts["Accepted"].reason, verdicts["Authorized"].reason) == ("NamespaceNotAllowed", "Pending")
     assert verdicts["Stalled"].reason == "NamespaceNotAllowed"
     said = verdicts["Accepted"].message
@@ -386,7 +419,7 @@ def test_a_connector_that_is_not_there_is_missed_where_the_grant_says() -> None:
 
 def test_a_person_must_act_only_where_no_one_is_being_asked() -> None:
     stalled = plan(facts(secrets=(SecretFacts("token", Copy.FOREIGN),))).verdicts
-    assert Verdict("Stalled", Truth.TRUE, "SecretConflict", stalled[3].message) in stalled
+    assert Verdict("Stalled", Truth.TRUE, Reason.SECRET_CONFLICT, stalled[3].message) in stalled
     assert all(verdict.type != "Stalled" for verdict in plan(unasked()).verdicts)
 
 
@@ -397,7 +430,7 @@ def test_a_failing_refresh_is_told_while_the_token_lives() -> None:
 
 
 def test_every_false_verdict_says_something() -> None:
-    for given in (unasked(), facts(holding=EXPIRED), facts(is_dead=True), unasked(refusal="ConsentDenied")):
+    for given in (unasked(), facts(holding=EXPIRED), facts(is_dead=True), unasked(refusal=Reason.CONSENT_DENIED)):
         assert all(verdict.message for verdict in plan(given).verdicts if verdict.truth is Truth.FALSE)
 
 
@@ -407,6 +440,31 @@ def test_each_secret_is_delivered_by_a_step_of_its_own() -> None:
 
 
 def test_a_mismatch_names_what_was_expected() -> None:
-    verdicts = plan(unasked(refusal="AccountMismatch", expected_account="email alice@example.com")).verdicts
+    verdicts = plan(unasked(refusal=Reason.ACCOUNT_MISMATCH, expected_account="email alice@example.com")).verdicts
     message = next(verdict.message for verdict in verdicts if verdict.type == "Authorized")
     assert "(email alice@example.com)" in message
+
+
+@pytest.mark.parametrize("waits", [pytest.param(None, id="asked for none yet"), pytest.param(Urgency.ROUTINE, id="waits for it")])
+@pytest.mark.parametrize(
+    ("given", "needs"),
+    [
+        pytest.param(facts(), False, id="nothing to do"),
+        pytest.param(facts(holding=DUE), True, id="a refresh is due"),
+        pytest.param(facts(holding=DUE, is_dead=True), False, id="refused: there is nothing to present"),
+        pytest.param(unasked(has_open_request=True, answers=("a",)), True, id="a code"),
+        pytest.param(facts(is_deleting=True, is_held=True), True, id="to be revoked"),
+        pytest.param(facts(is_deleting=True), False, id="let go"),
+    ],
+)
+def test_a_turn_is_needed_for_what_a_server_is_asked(given: Facts, needs: bool, waits: Urgency | None) -> None:
+    assert needs_turn(replace(given, waits_for_turn=waits)) is needs
+
+
+@pytest.mark.parametrize(("condition", "holding"), [("Authorized", None), ("Fresh", EXPIRED)])
+def test_nobody_is_sent_to_the_status_of_a_connector_that_is_not_there(condition: str, holding: Holding | None) -> None:
+    for exists in (False, True):
+        connector = ConnectorFacts("git", exists=exists, ready=False, endpoints_known=False)
+        (said,) = (v.message for v in plan(facts(connector=connector, holding=holding)).verdicts if v.type == condition)
+        assert ("see its own status" in said) == exists
+        assert ("see Accepted" in said) != exists

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from grantkeeper.choices import PKCE, ClientAuthentication, ScopeSeparator
 from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
 from grantkeeper.core.sealing import hash_connector
-from grantkeeper.resources import PKCE, ClientAuthentication, EndpointsSpec, OAuthConnectorSpec, ScopeSeparator
+from grantkeeper.resources import EndpointsSpec, OAuthConnectorSpec
 
 SOURCES = [{"title": "A page", "read": date(2026, 11, 21)}]
 FORGE = Preset.model_validate(

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.records import Attempt, Claim, Delivery, Handled, Holder, Meta, Sealed, Spending, read_sealed, write_sealed
 from grantkeeper.core.requests import HISTORY, ConsentRequest, add, close, expire, find_open
 from grantkeeper.core.tokens import TokenSet, write_payload
-from grantkeeper.resources import RequestState
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CLAIM = Claim(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.requests import (
     CONNECT_ANNOTATION,
     HISTORY,
@@ -22,7 +23,6 @@ from grantkeeper.core.requests import (
     read_wish,
     supersede,
 )
-from grantkeeper.resources import RequestState
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HASH = hashlib.sha256(b"an id").hexdigest()

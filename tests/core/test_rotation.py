@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.choices import Rotation
 from grantkeeper.core.rotation import Manner, is_renewed_by_use, note_turnover
 from grantkeeper.core.tokens import TokenSet, Turnover
-from grantkeeper.resources import RefreshSpec, Rotation
+from grantkeeper.resources import RefreshSpec
 
 NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
 

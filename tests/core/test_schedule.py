@@ -47,6 +47,14 @@ def test_a_lost_answer_is_retried_when_the_access_token_is_of_no_more_use() -> N
     assert schedule.retry_lost_at(obtained_at=START, expires_at=None, now=START) == START
 
 
+@given(failures=st.integers(0, 1000), chance=st.floats(0, 1, exclude_max=True))
+def test_a_grant_that_failed_waits_anything_up_to_a_bound_that_doubles(failures: int, chance: float) -> None:
+    wait = schedule.try_again_in(failures, chance)
+    bound = min(60, 2 ** min(max(failures, 1), 10))
+    assert timedelta(seconds=1) <= wait <= timedelta(seconds=bound)
+    assert abs(wait - max(timedelta(seconds=1), bound * chance * timedelta(seconds=1))) <= timedelta(microseconds=1)
+
+
 @given(failures=st.integers(1, 1000), uid=st.uuids().map(str))
 def test_back_off_grows_to_its_bound_and_is_never_nothing(failures: int, uid: str) -> None:
     wait = schedule.back_off(failures, uid)

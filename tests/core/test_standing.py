@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 from pydantic import SecretStr
 
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
+from grantkeeper.core.reasons import Reason
+from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note, note_inconclusive
 from grantkeeper.resources import OAuthConnector
 
 SERVER = Endpoints(authorization="https://as/a", token="https://as/t", issuer="https://as")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-REJECTED, AWAY = Problem("ClientRejected", "x"), Problem("Unreachable", "x")
+REJECTED, AWAY = Problem(Reason.CLIENT_REJECTED, "x"), Problem(Reason.UNREACHABLE, "x")
 FOUND = Standing(endpoints=SERVER, is_judged=True)
 
 
@@ -38,25 +40,25 @@ def secret(value: bytes = b"s3cret", *, label: str = "calendar", key: str = "cli
         pytest.param(Standing(), "Pending", False, id="not looked at"),
         pytest.param(FOUND, "Ready", False, id="all in order"),
         pytest.param(
-            Standing(metadata_problem=Problem("DiscoveryFailed", "x"), is_judged=True),
+            Standing(metadata_problem=Problem(Reason.DISCOVERY_FAILED, "x"), is_judged=True),
             "DiscoveryFailed",
             False,
             id="no metadata: it may come",
         ),
         pytest.param(
-            Standing(metadata_problem=Problem("IssuerMismatch", "x"), is_judged=True),
+            Standing(metadata_problem=Problem(Reason.ISSUER_MISMATCH, "x"), is_judged=True),
             "IssuerMismatch",
             True,
             id="another issuer: a person must act",
         ),
         pytest.param(
-            Standing(endpoints=SERVER, secret_problem=Problem("SecretNotFound", "x"), is_judged=True),
+            Standing(endpoints=SERVER, secret_problem=Problem(Reason.SECRET_NOT_FOUND, "x"), is_judged=True),
             "SecretNotFound",
             True,
             id="no client secret",
         ),
         pytest.param(
-            Standing(endpoints=SERVER, fetch_problem=Problem("Unreachable", "x"), is_judged=True),
+            Standing(endpoints=SERVER, fetch_problem=Problem(Reason.UNREACHABLE, "x"), is_judged=True),
             "Unreachable",
             False,
             id="the server is away",
@@ -107,15 +109,111 @@ def test_what_a_token_request_shows_counts_though_the_metadata_can_be_had() -> N
 
 
 @pytest.mark.parametrize(
-    ("problem", "generation", "after", "counts"),
+    ("problem", "generation", "after", "reason"),
     [
-        pytest.param(REJECTED, 0, timedelta(minutes=9), True, id="rejected a while ago"),
-        pytest.param(REJECTED, 0, timedelta(minutes=10), False, id="rejected long ago: the server may have been corrected"),
-        pytest.param(REJECTED, 1, timedelta(0), False, id="rejected, and the spec has changed since"),
-        pytest.param(AWAY, 0, timedelta(seconds=59), True, id="away a moment ago"),
-        pytest.param(AWAY, 0, timedelta(minutes=1), False, id="away a minute ago: only trying again can show"),
+        pytest.param(REJECTED, 0, timedelta(seconds=79), "ClientRejected", id="rejected: somebody may be trying again at this moment"),
+        pytest.param(REJECTED, 0, timedelta(seconds=80), "Pending", id="nobody was due to try again: it is unknown"),
+        pytest.param(REJECTED, 1, timedelta(0), "Ready", id="rejected, and the spec has changed since"),
+        pytest.param(AWAY, 0, timedelta(seconds=79), "Unreachable", id="away a moment ago"),
+        pytest.param(AWAY, 0, timedelta(seconds=80), "Pending", id="away, and nobody was due to try again"),
     ],
 )
-def test_what_was_noted_lapses(problem: Problem, generation: int, after: timedelta, counts: bool) -> None:
+def test_what_was_noted_lapses(problem: Problem, generation: int, after: timedelta, reason: str) -> None:
     lapsed = let_lapse(note(FOUND, problem, NOW), generation=generation, now=NOW + after)
-    assert (lapsed.noted is not None) is counts
+    ready = next(verdict for verdict in judge_connector(lapsed) if verdict.type == "Ready")
+    assert ready.reason == reason
+    assert lapsed.is_ready is (reason in {"Pending", "Ready"}), "people may be asked where nothing is known against it"
+    assert lapsed.gate.is_narrow is (reason != "Ready"), "one at a time, until something is known for it"
+
+
+def test_a_connector_that_rests_says_so_and_is_ready() -> None:
+    resting = note_inconclusive(FOUND, NOW, rest=timedelta(minutes=30))
+    (reachable,) = (verdict for verdict in judge_connector(resting) if verdict.type == "Reachable")
+    assert (reachable.holds, reachable.message) == (True, "The server asked to be left alone until 2026-11-21T12:30:00Z.")
+    assert resting.gate.opens_at == resting.gate.opens_to_awaited_at == NOW + timedelta(minutes=30)
+    assert not resting.gate.is_narrow
+    over = let_lapse(resting, generation=0, now=NOW + timedelta(minutes=30))
+    assert judge_connector(over) == judge_connector(FOUND)
+
+
+def test_a_short_rest_is_kept_and_not_said() -> None:
+    resting = note_inconclusive(FOUND, NOW, rest=timedelta(seconds=59))
+    assert judge_connector(resting) == judge_connector(FOUND)
+    assert resting.gate.opens_at == NOW + timedelta(seconds=59)
+    assert resting.obstacle(NOW) is None
+    assert note_inconclusive(FOUND, NOW, rest=timedelta(minutes=1)).obstacle(NOW) == "Refused"
+
+
+def test_a_shorter_rest_does_not_end_a_longer_one() -> None:
+    longer = note_inconclusive(FOUND, NOW, rest=timedelta(minutes=30))
+    assert note_inconclusive(longer, NOW, rest=timedelta(seconds=1)) == longer
+    assert note_inconclusive(longer, NOW + timedelta(minutes=1), rest=timedelta(seconds=1)).rests_until == longer.rests_until
+
+
+@pytest.mark.parametrize(
+    ("problem", "answered", "reason"),
+    [
+        pytest.param(AWAY, True, "Ready", id="any answer shows that the server can be reached"),
+        pytest.param(AWAY, False, "Unreachable", id="no answer does not"),
+        pytest.param(REJECTED, True, "ClientRejected", id="an answer that says nothing of the client leaves it rejected"),
+        pytest.param(REJECTED, False, "ClientRejected", id="nor does none"),
+    ],
+)
+def test_an_answer_that_shows_nothing_of_the_client(problem: Problem, answered: bool, reason: str) -> None:
+    shown = note_inconclusive(note(FOUND, problem, NOW), NOW + timedelta(minutes=1), answered=answered)
+    assert judge_connector(shown)[3].reason == reason
+    if reason != "Ready":
+        assert shown.gate.opens_at is not None
+        assert shown.gate.opens_at > NOW + timedelta(minutes=1), "the next one would follow at once"
+
+
+FIRST, SECOND = SecretStr("first"), SecretStr("second")
+
+
+@pytest.mark.parametrize(
+    ("rejected", "order"),
+    [
+        pytest.param(None, (FIRST, SECOND), id="nothing known: as the spec has them"),
+        pytest.param(FIRST, (SECOND, FIRST), id="the first was rejected: the second first"),
+        pytest.param(SECOND, (FIRST, SECOND), id="the second was rejected"),
+        pytest.param(SecretStr("older"), (FIRST, SECOND), id="what was rejected has been replaced"),
+    ],
+)
+def test_the_client_secret_that_was_not_rejected_goes_first(rejected: SecretStr | None, order: tuple[SecretStr, SecretStr]) -> None:
+    standing = replace(FOUND, secret=FIRST, fallback_secret=SECOND, rejected_secret=rejected)
+    assert standing.secrets == order
+    (reachable,) = (verdict for verdict in judge_connector(standing) if verdict.type == "Reachable")
+    assert reachable.holds
+    assert ("fallback is in use" in reachable.message) is (order[0] is SECOND)
+
+
+def test_without_a_second_secret_the_rejected_one_is_all_there_is() -> None:
+    assert replace(FOUND, secret=FIRST, rejected_secret=FIRST).secrets == (FIRST, None)
+
+
+def test_a_second_secret_that_will_not_do_is_said_and_the_first_one_serves() -> None:
+    judged = judge_client_secret(connector(fallbackClientSecretRef={"name": "next"}), secret(label="mail"), is_fallback=True)
+    assert isinstance(judged, Problem)
+    assert judged.reason == "SecretNotOffered"
+    standing = replace(FOUND, fallback_problem=judged)
+    assert judge_connector(standing)[-2].reason == "SecretNotOffered"
+    assert standing.is_ready
+
+
+def test_a_key_that_the_second_secret_lacks_is_named_by_its_own_field() -> None:
+    judged = judge_client_secret(connector(fallbackClientSecretRef={"name": "next"}), secret(key="other"), is_fallback=True)
+    assert isinstance(judged, Problem)
+    assert "spec.fallbackClientSecretRef.key" in judged.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "at", "healed"),
+    [
+        pytest.param("ClientRejected", NOW, True, id="it failed by what is mended"),
+        pytest.param("ClientRejected", NOW + timedelta(hours=1), False, id="it failed after that"),
+        pytest.param("ServerError", NOW, False, id="it failed by something else"),
+    ],
+)
+def test_who_failed_by_what_is_mended_need_not_wait(reason: str, at: datetime, healed: bool) -> None:
+    standing = note(note(FOUND, REJECTED, NOW), None, NOW + timedelta(minutes=1))
+    assert standing.has_healed_since(reason, at) is healed

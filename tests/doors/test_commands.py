@@ -84,6 +84,25 @@ def test_a_process_that_finds_no_api_server_says_so_and_ends_having_imported_onl
     assert done.stdout == "\n"
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        pytest.param("refresh.send:kill", id="a name that there is not"),
+        pytest.param("refresh.sent:end", id="an act that there is not"),
+        pytest.param("refresh.sent", id="no act"),
+        pytest.param("refresh.sent:kill@once", id="a number that is none"),
+        pytest.param("refresh.sent:kill@0", id="before the first time"),
+    ],
+)
+def test_a_failpoint_that_is_misspelt_is_refused_in_a_sentence(stated: str) -> None:
+    told = {f"GRANTKEEPER_{name}": value for name, value in TOLD.items()}
+    done = run("-m", "grantkeeper", "controller", KUBECONFIG="/nowhere", GRANTKEEPER_FAILPOINT=stated, **told)
+    assert done.returncode == 2
+    assert done.stderr.startswith("grantkeeper: GRANTKEEPER_FAILPOINT must be <name>:kill, :stop or :raise, ")
+    assert "refresh.sent, " in done.stderr, "it does not say which names there are"
+    assert "Traceback" not in done.stderr
+
+
 def test_what_a_process_logs_goes_to_standard_output() -> None:
     done = run("-c", 'import structlog; from grantkeeper import logs; logs.configure("INFO"); structlog.get_logger("x").info("here")')
     assert json.loads(done.stdout)["event"] == "here"

@@ -51,6 +51,21 @@ def test_work_begins_when_keyring_and_grants_are_read(known: dict[str, Any], sai
     assert pulse(**known).unreadiness() == said
 
 
+def test_who_stands_by_is_ready_and_well_for_as_long_as_it_takes() -> None:
+    waiting = pulse(looked_at=NOW - LOOKED_WITHIN - 1)
+    waiting.stand_by()
+    assert (waiting.unreadiness(), waiting.illness()) == (None, None)
+    waiting.lead()
+    assert waiting.unreadiness() == "The grants have not been read yet."
+    waiting.beat()
+    assert waiting.unreadiness() is None
+    waiting.stand_by(ready=False)
+    assert waiting.unreadiness() == "The grants have not been read yet."
+    waiting.has_keyring = False
+    waiting.stand_by()
+    assert waiting.unreadiness() == "The keyring has not been read yet."
+
+
 async def test_an_agenda_tells_how_long_its_oldest_pass_takes() -> None:
     agenda, goes_on = Agenda(clock), asyncio.Event()
 

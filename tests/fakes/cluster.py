@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from grantkeeper.core.times import to_text
 from grantkeeper.errors import Conflict, NotFound
 
 Object = dict[str, Any]
+Objects = list[Object]
 News = tuple[str, str | None, Object]
 """A plural, the type of a watch event, and the object."""
 
@@ -44,6 +45,10 @@ class MemoryCluster(Cluster):
             for (plural, place, _), body in self._objects.items()
             if plural == kind.plural and namespace in {None, place} and _bears(body["metadata"].get("labels") or {}, key, value)
         ]
+
+    async def pages(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> AsyncIterator[Objects]:
+        """Read them in one chunk."""
+        yield await self.list(kind, namespace, labels=labels)
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object where there is none."""

@@ -49,6 +49,7 @@ class MemoryProvider(Provider):
         ca_bundle: bytes | None,  # noqa: ARG002  # nobody needs to be trusted here
         timeout: timedelta,  # noqa: ARG002, ASYNC109  # the answer is there at once
         connect_by: timedelta = CONNECT_BY,  # noqa: ARG002
+        sent: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Take a request."""
         if request.url not in {document["token_endpoint"] for document in self.metadata.values()}:
@@ -58,6 +59,7 @@ class MemoryProvider(Provider):
         result = self.next.pop(0) if self.next else answer(self.answer)
         if not isinstance(result, ProviderUnsent):
             self.sent.append(request.form.get_secret_value())
+            sent()
         if isinstance(result, Exception):
             raise result
         return result

@@ -35,6 +35,8 @@ class Call:
     namespace: str | None
     name: str | None
     code: int
+    pod: str | None = None
+    """The Pod that the caller's token is bound to."""
 
     @property
     def is_write(self) -> bool:
@@ -65,4 +67,5 @@ def _call(event: dict[str, Any]) -> Call:
         namespace=target.get("namespace"),
         name=target.get("name"),
         code=event.get("responseStatus", {}).get("code", 0),
+        pod=next(iter(event["user"].get("extra", {}).get("authentication.kubernetes.io/pod-name", ())), None),
     )

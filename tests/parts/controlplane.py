@@ -70,6 +70,11 @@ class ControlPlane:
 
     # What tests and the demo do with it
 
+    @property
+    def certificate(self) -> tuple[Path, Path]:
+        """Its certificate and the key, for whoever stands in its place."""
+        return self._certificate, self._key
+
     def client(self, token: str | None = None) -> httpx.Client:
         """Return an HTTP client of the API with this bearer token; the administrator's by default. Close it, or use it in a `with`."""
         return httpx.Client(
@@ -113,6 +118,10 @@ class ControlPlane:
     def calls(self, since: int = 0) -> list[audit.Call]:
         """Return the audited calls after the first `since`, oldest first."""
         return audit.read(self.directory / "audit.log", since)
+
+    def pid_of(self, program: str) -> int:
+        """The process id of `etcd`, `kube-apiserver` or `kube-controller-manager`."""
+        return next(child.pid for child in self._children if child.name == program)
 
     # How it starts
 

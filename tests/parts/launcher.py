@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -68,9 +68,9 @@ class Container:
         """End it as kubelet does, with the Pod's grace period; return its exit status."""
         return self._child.stop(grace=self._launch.grace)
 
-    def start(self) -> None:
-        """Start it again after it ended."""
-        self._child = self._start()
+    def start(self, **more: str) -> None:
+        """Start it again after it ended, with `more` in its environment for this life alone."""
+        self._child = self._start(more)
 
     def restart(self) -> None:
         """Stop it in an orderly way and start it again."""
@@ -93,12 +93,16 @@ class Container:
         if (url := self._launch.readiness) is not None:
             self._child.wait_until(lambda: _succeeds(url), timeout=STARTING)
 
-    def _start(self) -> Child:
-        return Child.start(self.name, self._launch.command, log=self.log, environment=self._launch.environment)
+    def _start(self, more: Mapping[str, str] | None = None) -> Child:
+        environment = {**self._launch.environment, **(more or {})}
+        return Child.start(self.name, self._launch.command, log=self.log, environment=environment)
 
 
 class Installation:
-    """The chart, installed and running, as a context manager. `values` are Helm's; `port` is where people reach the pages."""
+    """The chart, installed and running, as a context manager. `values` are Helm's; `port` is where people reach the pages.
+
+    `ways` are ports that lead to the API server, for one controller after the other.
+    """
 
     def __init__(
         self,
@@ -108,13 +112,16 @@ class Installation:
         namespace: str = "grantkeeper",
         port: int | None = None,
         values: Mapping[str, Any] | None = None,
+        ways: Sequence[int] = (),
     ) -> None:
         self.control_plane = control_plane
         self.directory = directory
         self.namespace = namespace
         self.port = port or free_port()
         self.external_url = f"http://localhost:{self.port}"
-        self._values = {"externalURL": self.external_url, "providerNetworks": ["127.0.0.0/8"], **(values or {})}
+        told = {"externalURL": self.external_url, "providerNetworks": ["127.0.0.0/8"], "controller": {"replicas": 1}}
+        self._values = {**told, **(values or {})}
+        self._ways = list(ways)
         self._containers: dict[str, Container] = {}
 
     def __enter__(self) -> Self:
@@ -141,6 +148,11 @@ class Installation:
         return self._containers["controller"]
 
     @property
+    def controllers(self) -> list[Container]:
+        """All that can keep the tokens, one of which leads."""
+        return [container for container in self._containers.values() if container.name == "controller"]
+
+    @property
     def consent(self) -> Container:
         """The process that serves the pages."""
         return self._containers["consent"]
@@ -159,27 +171,28 @@ class Installation:
 
     def _start(self, deployments: list[Object]) -> None:
         for deployment in deployments:
-            pod = self._pod_of(deployment)
-            container = Container(pod, translate(pod, self._machine_for(pod)), self.directory / f"{pod['metadata']['name']}.log")
-            self._containers[container.name] = container
+            for number, pod in enumerate(self._pods_of(deployment)):
+                container = Container(pod, translate(pod, self._machine_for(pod)), self.directory / f"{pod['metadata']['name']}.log")
+                self._containers[f"{container.name}-{number}" if number else container.name] = container
         for container in self._containers.values():
             container.wait_until_ready()
             self._report_running(container.pod)
 
-    def _pod_of(self, deployment: Object) -> Object:
-        """Return the Pod that the Deployment's controller made, as it was admitted."""
-        if deployment["spec"]["replicas"] != 1:
-            raise PartFailed(f"the launcher runs one replica, and {deployment['metadata']['name']} has {deployment['spec']['replicas']}")
+    def _pods_of(self, deployment: Object) -> list[Object]:
+        """Return the Pods that the Deployment's controller made, as they were admitted."""
+        name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]
+        if wanted != 1 and not name.endswith("-controller"):
+            raise PartFailed(f"the launcher has one port for the pages, and {name} has {wanted} replicas")
         labels = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
         deadline = time.monotonic() + STARTING
         with self.control_plane.client() as client:
             while time.monotonic() < deadline:
                 found = client.get(f"/api/v1/namespaces/{self.namespace}/pods", params={"labelSelector": labels}).json()["items"]
-                if found:
-                    return dict(found[0])
+                if len(found) == wanted:
+                    return [dict(pod) for pod in found]
                 time.sleep(0.1)
         events = self.control_plane.kubectl("get", "events", "-n", self.namespace)
-        raise PartFailed(f"{deployment['metadata']['name']} has no Pod; perhaps it was not admitted:\n{events}")
+        raise PartFailed(f"{name} has not the {wanted} Pods that it should; perhaps one was not admitted:\n{events}")
 
     def _machine_for(self, pod: Object) -> Machine:
         account = self.directory / pod["metadata"]["name"]
@@ -191,7 +204,8 @@ class Installation:
         (account / "namespace").write_text(self.namespace)
         declared = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
         ports = {port["containerPort"]: self.port if port["name"] == "http" else free_port() for port in declared}
-        return Machine(api_port=self.control_plane.port, ports=ports, service_account=account, scratch=account / "scratch")
+        way = self._ways.pop(0) if self._ways and "controller" in pod["metadata"]["name"] else self.control_plane.port
+        return Machine(api_port=way, ports=ports, service_account=account, scratch=account / "scratch")
 
     def _report_running(self, pod: Object) -> None:
         """Write the Pod's status as kubelet does, so that `kubectl get pods` tells the truth."""

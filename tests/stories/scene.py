@@ -92,6 +92,7 @@ class Scene:
             self.tell_news()
             for namespace, name in sorted(connectors | set(registry.connectors)):
                 await self.controller.keep((CONNECTOR, f"{namespace}/{name}"))
+                self.controller.keeper.pacer.serve((namespace, name))  # as its timer would
             for uid in grants - set(registry.grants):
                 await self.controller.keep((ORPHAN, uid))
             for uid in list(registry.grants):
@@ -205,6 +206,7 @@ CONNECTOR_BODY: Object = {
         "clientAuthentication": "None",
         "scopes": ["calendar.read"],
         "consent": {"link": "Status"},
+        "limits": {"requestsPerSecond": 1000},  # nobody waits for a turn here, while the clock stands still
     },
 }
 GRANT_BODY: Object = {

@@ -1,4 +1,4 @@
-"""The agenda: everybody gets a turn, nobody two at once, and no slow server holds up the grants of another."""
+"""The agenda: everybody gets a turn, nobody two at once, and what waits for a server takes nobody's place."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from grantkeeper.adapters.cluster import USERGRANTS
-from grantkeeper.controller.agenda import REPEAT_AFTER, Agenda, Subject
+from grantkeeper.controller.agenda import FIRST, REPEAT_AFTER, Agenda, Pass, Subject
 from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import Unreachable
-from stories.scene import GRANT_BODY, NAMESPACE, Scene
 
 SECOND = timedelta(seconds=1)
 NEIGHBOUR = (GRANT, "neighbour")
@@ -26,7 +24,7 @@ def grants(number: int, name: str = "slow") -> list[Subject]:
 
 
 def server_of(subject: Subject) -> str:
-    """The group of a subject: what stands before the slash."""
+    """What stands before the slash."""
     return subject[1].partition("/")[0]
 
 
@@ -42,18 +40,16 @@ class Work:
     begun: Counter[Subject] = field(default_factory=Counter)
     ended: list[Subject] = field(default_factory=list)
     under_way: Counter[Subject] = field(default_factory=Counter)
-    most: Counter[str] = field(default_factory=Counter)
-    """How many of each group were under way at once, at most."""
+    pass_over: Pass = field(init=False)
+    """What the agenda does with a subject; `keep`, unless a story says otherwise."""
 
     async def keep(self, subject: Subject) -> datetime | None:
         """One pass."""
         self.begun[subject] += 1
         self.under_way[subject] += 1
         assert self.under_way[subject] == 1, "a subject must not be worked on twice at once"
-        group = server_of(subject)
-        self.most[group] = max(self.most[group], sum(n for at_work, n in self.under_way.items() if server_of(at_work) == group))
         try:
-            if group in self.slow:
+            if server_of(subject) in self.slow:
                 await self.gate.acquire()
             if self.failures:
                 raise self.failures.pop(0)
@@ -71,8 +67,13 @@ class Work:
 @asynccontextmanager
 async def running(work: Work) -> AsyncIterator[Agenda]:
     """An agenda at work."""
-    agenda = Agenda(lambda: work.hands[0], group_of=server_of)
-    task = asyncio.create_task(agenda.run(work.keep))
+    agenda = Agenda(lambda: work.hands[0])
+    work.pass_over = work.keep
+
+    async def keep(subject: Subject) -> datetime | None:
+        return await work.pass_over(subject)
+
+    task = asyncio.create_task(agenda.run(keep))
     yield agenda
     work.open_gate(10_000)
     await agenda.drain()
@@ -85,29 +86,51 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_server_that_does_not_answer_takes_eight_places_and_holds_up_nobody_else() -> None:
+async def test_passes_that_wait_for_a_server_take_no_place() -> None:
     work = Work(slow=frozenset({"slow"}))
     async with running(work) as agenda:
+
+        async def keep(subject: Subject) -> datetime | None:
+            with agenda.aside(subject):
+                return await work.keep(subject)
+
+        work.pass_over = keep
         for subject in [*grants(200), NEIGHBOUR]:
             agenda.wake(subject)
         await turn()
         assert work.ended == [NEIGHBOUR]
-        assert work.most["slow"] == 8
+        assert sum(work.under_way.values()) == 200
 
 
-async def test_those_that_wait_for_a_place_get_it_in_turn() -> None:
+async def test_a_pass_that_comes_back_from_a_server_counts_again() -> None:
     work = Work(slow=frozenset({"slow"}))
     async with running(work) as agenda:
-        for subject in grants(50):
+
+        async def keep(subject: Subject) -> datetime | None:
+            with agenda.aside(subject):
+                await turn()
+            return await work.keep(subject)
+
+        work.pass_over = keep
+        for subject in grants(100):
             agenda.wake(subject)
-        await turn()
-        for done in range(1, 51):
-            work.open_gate(1)
+        for _ in range(10):
             await turn()
-            assert len(work.ended) == done
-        assert work.begun == Counter(grants(50))
-        assert work.most["slow"] == 8
-        assert list(work.begun) == grants(50)
+        begun = sum(work.under_way.values())
+        agenda.wake(NEIGHBOUR)
+        await turn()
+        assert begun >= 32
+        assert work.ended == [], "all places are taken, and more"
+
+
+async def test_one_that_others_wait_for_goes_before_all_that_are_due() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    async with running(work) as agenda:
+        for subject in [*grants(100), NEIGHBOUR]:
+            agenda.wake(subject)
+        agenda.wake(NEIGHBOUR, FIRST)
+        await turn()
+        assert work.ended == [NEIGHBOUR]
 
 
 async def test_no_more_than_all_places_are_taken() -> None:
@@ -127,29 +150,13 @@ async def test_one_that_is_woken_often_while_it_waits_for_a_place_gets_one_pass(
     work = Work(slow=frozenset({"slow"}))
     async with running(work) as agenda:
         for _ in range(30):
-            for subject in grants(20):
+            for subject in grants(80):
                 if not work.under_way[subject]:
                     agenda.wake(subject)
             await turn()
         work.open_gate(1000)
         await turn()
-        assert work.begun == Counter(grants(20))
-
-
-async def test_those_that_wait_go_on_when_the_one_before_them_has_gone_elsewhere() -> None:
-    elsewhere: set[Subject] = set()
-    work = Work(slow=frozenset({"slow"}))
-    agenda = Agenda(lambda: work.hands[0], group_of=lambda s: "elsewhere" if s in elsewhere else server_of(s))
-    task = asyncio.create_task(agenda.run(work.keep))
-    for subject in grants(20):
-        agenda.wake(subject)
-    await turn()
-    elsewhere |= set(grants(20)[8:18])  # their grants refer to another connector by now
-    work.open_gate(1000)
-    await turn()
-    assert work.begun == Counter(grants(20))
-    await agenda.drain()
-    await task
+        assert work.begun == Counter(grants(80))
 
 
 async def test_what_happens_during_a_pass_makes_one_more_follow() -> None:
@@ -223,7 +230,7 @@ async def test_the_earlier_of_two_times_counts() -> None:
 async def test_an_end_waits_for_what_is_under_way_and_begins_nothing() -> None:
     work = Work(slow=frozenset({"slow"}))
     async with running(work) as agenda:
-        for subject in grants(9):
+        for subject in grants(33):
             agenda.wake(subject)
         await turn()
         ending = asyncio.create_task(agenda.drain())
@@ -231,10 +238,10 @@ async def test_an_end_waits_for_what_is_under_way_and_begins_nothing() -> None:
         assert agenda.is_draining
         assert not ending.done()
         agenda.wake(NEIGHBOUR)
-        work.open_gate(9)
+        work.open_gate(33)
         await turn()
         assert ending.done()
-        assert work.begun == Counter(grants(8))
+        assert work.begun == Counter(grants(32))
 
 
 async def test_ten_thousand_wake_ups_of_one_that_is_not_due_leave_no_heap_of_them() -> None:
@@ -251,15 +258,3 @@ async def test_ten_thousand_wake_ups_of_one_that_is_not_due_leave_no_heap_of_the
         agenda.wake((GRANT, "another"))
         await turn()
         assert work.begun[NEIGHBOUR] == seen + 1, "what is left of them must do no work"
-
-
-async def test_the_grants_of_one_connector_are_one_group() -> None:
-    scene = await Scene.open()
-    await scene.cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "metadata": {"name": "bob"}})
-    elsewhere = {**GRANT_BODY["spec"], "connectorRef": {"name": "mail"}}
-    await scene.cluster.create(USERGRANTS, NAMESPACE, {"metadata": {"name": "carol"}, "spec": elsewhere})
-    scene.tell_news()
-    grants_by_name = {grant.metadata.name: (GRANT, uid) for uid, grant in scene.controller.registry.grants.items()}
-    group_of = scene.controller.agenda.group_of
-    assert group_of(grants_by_name["alice"]) == group_of(grants_by_name["bob"]) != group_of(grants_by_name["carol"])
-    assert scene.controller.looks is not scene.controller.agenda, "a look at a server must not take a grant's place"

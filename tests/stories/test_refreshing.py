@@ -64,11 +64,19 @@ class StrictServer(MemoryProvider):
         super().__init__()
         self.answer = {"access_token": "at-0", "refresh_token": "rt-0", "token_type": "Bearer", "expires_in": LIFETIME}
 
-    async def send(self, request: Request, *, ca_bundle: bytes | None, timeout: timedelta, connect_by: timedelta = CONNECT_BY) -> Answer:  # noqa: ASYNC109
+    async def send(
+        self,
+        request: Request,
+        *,
+        ca_bundle: bytes | None,
+        timeout: timedelta,  # noqa: ASYNC109
+        connect_by: timedelta = CONNECT_BY,
+        sent: Callable[[], None] = lambda: None,
+    ) -> Answer:
         """Take a token request, to whatever fate is next."""
         form = parse_qs(request.form.get_secret_value())
         if form["grant_type"] != ["refresh_token"]:
-            return await super().send(request, ca_bundle=ca_bundle, timeout=timeout, connect_by=connect_by)
+            return await super().send(request, ca_bundle=ca_bundle, timeout=timeout, connect_by=connect_by, sent=sent)
         return self._refresh(form["refresh_token"][0])
 
     def _refresh(self, token: str) -> Answer:

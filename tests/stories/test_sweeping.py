@@ -104,3 +104,12 @@ async def test_an_end_that_the_watches_missed_is_noticed(kind: Kind, namespace: 
     before = registry.take_stock()
     await scene.controller.sweeper.sweep()
     assert len(registry.take_stock()) == len(before) - 1
+
+
+async def test_a_grant_that_cannot_be_read_is_not_taken_for_gone() -> None:
+    scene = await Scene.open_consented()
+    known = dict(scene.controller.registry.grants)
+    await scene.cluster.patch(USERGRANTS, NAMESPACE, "alice", {"spec": {"connectorRef": None}})
+    scene.cluster.take_news()
+    await scene.controller.sweeper.sweep()
+    assert scene.controller.registry.grants == known

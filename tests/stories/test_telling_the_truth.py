@@ -159,3 +159,19 @@ async def test_a_delivered_secret_of_ours_that_lost_its_label_is_known(scene: Sc
     now = await scene.cluster.get(SECRETS, NAMESPACE, "alice-token")
     assert now["metadata"]["uid"] == labelled["metadata"]["uid"]
     assert (KIND_LABEL in now["metadata"]["labels"]) is is_writable
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence", "connector"),
+    [
+        pytest.param("invalid_client", "rejects the client; see the connector", "ClientRejected", id="the client"),
+        pytest.param("invalid_scope", "rejects the request; the controller's log names its error", "Ready", id="the request"),
+    ],
+)
+async def test_a_grant_points_at_its_connector_only_where_that_has_something_to_say(
+    scene: Scene, word: str, sentence: str, connector: str
+) -> None:
+    scene.provider.next.append(answer({"error": word}, status=400))
+    await scene.pass_time(DUE)
+    assert sentence in (await scene.condition("Fresh"))["message"]
+    assert (await scene.connector())["reasons"]["Ready"] == connector

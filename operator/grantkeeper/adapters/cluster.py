@@ -6,6 +6,7 @@ A few verbs and nothing generated: a general client's argument checking and mode
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,7 @@ from grantkeeper.settings import Settings
 
 CHUNK = 500
 """Objects in one answer to a list."""
+Objects = list[Object]
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -35,6 +37,7 @@ class Kind:
 
 
 SECRETS, EVENTS, NAMESPACES, PODS = (Kind("api/v1", plural) for plural in ("secrets", "events", "namespaces", "pods"))
+LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
 USERGRANTS, OAUTHCONNECTORS = (Kind("apis/grantkeeper.dev/v1alpha1", plural) for plural in ("usergrants", "oauthconnectors"))
 
 
@@ -45,9 +48,9 @@ class Cluster:
         self._calls = Calls(login, pace)
 
     @classmethod
-    def connect(cls, settings: Settings) -> Self:
+    def connect(cls, settings: Settings, pace: Pace = USUAL) -> Self:
         """Log in as the settings say; SettingsError where they lead to no API server."""
-        return cls(Login.find(settings.service_account_directory))
+        return cls(Login.find(settings.service_account_directory), pace)
 
     async def offers(self, kind: Kind) -> bool:
         """Whether discovery shows a kind of the group; a CRD that was just created is served before it is shown."""
@@ -71,8 +74,21 @@ class Cluster:
 
     async def list(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> list[Object]:
         """Read all objects of a kind, of one namespace or of every one, that bear `labels`; in chunks, as of one moment."""
-        query = {"limit": str(CHUNK)} | ({"labelSelector": labels} if labels else {})
         found: list[Object] = []
+        async for page, is_first in self._read(kind, namespace, labels):
+            if is_first:
+                found.clear()
+            found += page
+        return found
+
+    async def pages(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> AsyncIterator[Objects]:
+        """Read the same chunk by chunk, for whoever need not hold them all. A list that expires meanwhile is read from its start again."""
+        async for page, _ in self._read(kind, namespace, labels):
+            yield page
+
+    async def _read(self, kind: Kind, namespace: str | None, labels: str | None) -> AsyncIterator[tuple[Objects, bool]]:
+        """Chunks, and whether each is the first of a list that is read from its start."""
+        query = {"limit": str(CHUNK)} | ({"labelSelector": labels} if labels else {})
         more = ""
         while True:
             try:
@@ -80,12 +96,12 @@ class Cluster:
             except Expired:
                 if not more:
                     raise
-                found, more = [], ""
+                more = ""
                 continue
-            found += page.get("items") or ()
+            yield page.get("items") or [], not more
             more = page.get("metadata", {}).get("continue") or ""
             if not more:
-                return found
+                return
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object, and return it as it was stored. Conflict where the name is taken."""

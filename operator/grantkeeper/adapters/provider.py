@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +25,9 @@ from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderError, Pr
 
 CONNECT_BY = timedelta(seconds=5)
 _ADDRESSES_TRIED = 3
+_STALLED = 0.5
+_READ_WITHIN = 1.0
+"""Seconds: from how late a timer is on this process did not run, and what it has then for what waits to be read."""
 _OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity", "Connection": "close"}
 
 
@@ -35,6 +38,8 @@ class _Course:
     handshake_failure: BaseException | None = None
     sent: bool = False
     """Whether a first byte may have left."""
+    whole: Callable[[], None] = lambda: None
+    """Called when all of it is."""
 
 
 class Provider:
@@ -51,27 +56,31 @@ class Provider:
         ca_bundle: bytes | None,
         timeout: timedelta,  # noqa: ASYNC109  # how long a lost answer is waited for is the protocol's decision
         connect_by: timedelta = CONNECT_BY,
+        sent: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send once; `timeout` is for everything, `connect_by` for the part in which nothing has been sent yet.
 
+        `sent` is called when the last byte of the request has been handed to the kernel, and before the answer is awaited.
         ProviderUnsent and ProviderDistrusted: not one byte of the request left. AnswerLost: some may have, and no usable
         answer came.
         """
         headers = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in request.headers.items()}
         form = request.form.get_secret_value().encode()
         message = httpx.Request(request.method, _read_url(request.url), headers={**headers, **_OUR_HEADERS}, content=form)
-        return await self._exchange(message, trust.context(ca_bundle), timeout, connect_by)
+        return await self._exchange(message, trust.context(ca_bundle), timeout, connect_by, sent)
 
     async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> Answer:  # noqa: ASYNC109  # as above
         """Fetch a public document; failures as in `send`."""
         message = httpx.Request("GET", _read_url(url), headers={"Accept": "application/json", **_OUR_HEADERS})
-        return await self._exchange(message, trust.context(ca_bundle), timeout, CONNECT_BY)
+        return await self._exchange(message, trust.context(ca_bundle), timeout, CONNECT_BY, lambda: None)
 
     async def aclose(self) -> None:
         """Let the resolver's threads go; there are no connections to close."""
         self._resolver.close()
 
-    async def _exchange(self, message: httpx.Request, context: ssl.SSLContext, within: timedelta, connect_by: timedelta) -> Answer:
+    async def _exchange(
+        self, message: httpx.Request, context: ssl.SSLContext, within: timedelta, connect_by: timedelta, sent: Callable[[], None]
+    ) -> Answer:
         clock = asyncio.get_running_loop().time
         host, port = message.url.raw_host.decode("ascii"), message.url.port or 443
         answered_by = clock() + within.total_seconds()
@@ -85,14 +94,15 @@ class Provider:
         for waiting, address in enumerate(others, start=-len(others)):
             share = (connected_by - clock()) / (1 - waiting)
             with suppress(ProviderUnsent):
-                return await _attempt(message, address, context, clock() + share, answered_by)
-        return await _attempt(message, last, context, connected_by, answered_by)
+                return await _attempt(message, address, context, clock() + share, answered_by, _Course(whole=sent))
+        return await _attempt(message, last, context, connected_by, answered_by, _Course(whole=sent))
 
 
-async def _attempt(message: httpx.Request, address: str, context: ssl.SSLContext, connected_by: float, answered_by: float) -> Answer:
+async def _attempt(
+    message: httpx.Request, address: str, context: ssl.SSLContext, connected_by: float, answered_by: float, course: _Course
+) -> Answer:
     """Connect to this very address, as the host that was named, and send; the deadlines are moments of the event loop."""
     host = message.url.raw_host.decode("ascii")
-    course = _Course()
 
     async def watch(event: str, details: Mapping[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
@@ -102,7 +112,10 @@ async def _attempt(message: httpx.Request, address: str, context: ssl.SSLContext
             course.handshake_failure = details["exception"].__cause__
         elif event == "http11.send_request_headers.started":
             course.sent = True
-            deadline.reschedule(answered_by)
+            deadline.reschedule(None)
+            connections.callback(asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by).cancel)
+        elif event == "http11.send_request_body.complete":
+            course.whole()
 
     pinned = httpx.Request(
         message.method,
@@ -127,6 +140,12 @@ async def _attempt(message: httpx.Request, address: str, context: ssl.SSLContext
             )
     except (httpx.TransportError, OSError) as failure:
         raise _explain(host, course, late=isinstance(failure, TimeoutError)) from None
+
+
+def _expire(deadline: asyncio.Timeout, answered_by: float) -> None:
+    """Give up; but where this process did not run for a while, read first what has come meanwhile: it may hold a new refresh token."""
+    now = asyncio.get_running_loop().time()
+    deadline.reschedule(now + _READ_WITHIN if now - answered_by > _STALLED else now)
 
 
 def _read_url(text: str) -> httpx.URL:

@@ -47,6 +47,14 @@ class Vault:
         except (ValueError, KeyError):
             raise Unsealable("record") from None
 
+    async def confirms(self, uid: str, known: Sealed | None) -> bool:
+        """Whether nobody knows better than this what a grant's sealed Secret holds, by a quorum read; it is noted as it was read."""
+        try:
+            found = await self.read(uid)
+        except Unsealable:
+            return True
+        return found is None or (known is not None and found.resource_version == known.resource_version)
+
     async def put(self, sealed: Sealed) -> Sealed:
         """Create it, or replace the version it was read at; Conflict where somebody wrote first."""
         body = write_sealed(sealed, self.namespace)

@@ -8,22 +8,15 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import PKCE, RequestState, RevocationPolicy, TokenStorage
 from grantkeeper.consent.addresses import Link
 from grantkeeper.consent.views import Asker, Connected, Departure, Notice, Page, Question, Refused, Scope, Server, Waiting
 from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.oauth import authorization_url
 from grantkeeper.core.presets import Habits, UnknownProvider, find_habits
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import SUPERSEDED, hash_id, read_wish
-from grantkeeper.resources import (
-    PKCE,
-    Account,
-    ConsentRequestStatus,
-    OAuthConnector,
-    RequestState,
-    RevocationPolicy,
-    TokenStorage,
-    UserGrant,
-)
+from grantkeeper.resources import Account, ConsentRequestStatus, OAuthConnector, UserGrant
 
 _PAUSES = ((3, 1), (6, 2), (12, 5), (30, 15))
 """Up to this look, wait so many seconds before the next; after the last the page leaves it to the person: five minutes in all."""
@@ -55,7 +48,7 @@ def is_open(request: ConsentRequestStatus, now: datetime) -> bool:
 def is_held_up(grant: UserGrant) -> bool:
     """Whether the controller may do nothing for this grant now, by its own report: its connector does not admit it, or nobody keeps it."""
     accepted = next((condition for condition in grant.status.conditions if condition.type == "Accepted"), None)
-    return accepted is not None and accepted.reason in {"NamespaceNotAllowed", "Pending"}
+    return accepted is not None and accepted.reason in {Reason.NAMESPACE_NOT_ALLOWED, Reason.PENDING}
 
 
 def judge(

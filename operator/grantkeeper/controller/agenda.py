@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import structlog
@@ -27,6 +27,9 @@ REPEAT_AFTER = timedelta(seconds=5)
 SLACK = 1000
 """So many entries beyond twice the subjects may be out of date before the heap is made anew."""
 
+FIRST = datetime.min.replace(tzinfo=UTC)
+"""A due time for those that others wait for: before everybody who is due."""
+
 Subject = tuple[str, str]
 """A kind, and a uid or a name of that kind."""
 
@@ -40,16 +43,12 @@ class Agenda:
 
     clock: Callable[[], datetime]
     width: int = 32
-    group_of: Callable[[Subject], Hashable] = field(default=lambda subject: subject)
-    """Subjects of one group wait for the same server, and no group may take every place."""
-    group_width: int = 8
     _due: dict[Subject, datetime] = field(default_factory=dict)
     _heap: list[tuple[datetime, int, Subject]] = field(default_factory=list)
     _under_way: dict[Subject, asyncio.Task[None]] = field(default_factory=dict)
     _began: dict[Subject, float] = field(default_factory=dict)
-    _groups: Counter[Hashable] = field(default_factory=Counter)
-    _parked: dict[Hashable, dict[Subject, None]] = field(default_factory=lambda: defaultdict(dict))
-    """Those of each group that wait for a place, once each, the longest first."""
+    _aside: set[Subject] = field(default_factory=set)
+    """Those whose passes take no place now."""
     _again: set[Subject] = field(default_factory=set)
     _order: count[int] = field(default_factory=count)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +68,16 @@ class Agenda:
             self._heap = [(due, next(self._order), waiting) for waiting, due in self._due.items()]
             heapq.heapify(self._heap)
         self._stirred.set()
+
+    @contextmanager
+    def aside(self, subject: Subject) -> Iterator[None]:
+        """Let the pass over a subject take no place while it waits for a server; how many do that is limited elsewhere."""
+        self._aside.add(subject)
+        self._stirred.set()
+        try:
+            yield
+        finally:
+            self._aside.discard(subject)
 
     async def run(self, keep: Pass) -> None:
         """Work off what falls due until cancelled, at most `width` subjects at once."""
@@ -99,7 +108,7 @@ class Agenda:
 
     def _start_due(self, keep: Pass) -> None:
         now = self.clock()
-        while self._heap and len(self._under_way) < self.width and self._heap[0][0] <= now:
+        while self._heap and self._has_room() and self._heap[0][0] <= now:
             moment, _, subject = heapq.heappop(self._heap)
             if self._due.get(subject) != moment:
                 continue  # moved since
@@ -107,16 +116,10 @@ class Agenda:
             if subject in self._under_way:
                 self._again.add(subject)
                 continue
-            group = self.group_of(subject)
-            if self._groups[group] >= self.group_width:
-                self._parked[group][subject] = None
-                continue
-            self._parked.get(group, {}).pop(subject, None)
-            self._groups[group] += 1
             self._began[subject] = time.monotonic()
-            self._under_way[subject] = asyncio.create_task(self._pass(subject, group, keep))
+            self._under_way[subject] = asyncio.create_task(self._pass(subject, keep))
 
-    async def _pass(self, subject: Subject, group: Hashable, keep: Pass) -> None:
+    async def _pass(self, subject: Subject, keep: Pass) -> None:
         wake_at: datetime | None = None
         try:
             wake_at = await keep(subject)
@@ -128,7 +131,6 @@ class Agenda:
             wake_at = self.clock() + REPEAT_AFTER
         finally:
             del self._under_way[subject], self._began[subject]
-            self._leave(group)
             if subject in self._again:
                 self._again.discard(subject)
                 self.wake(subject)
@@ -136,23 +138,11 @@ class Agenda:
                 self.wake(subject, wake_at)
             self._stirred.set()
 
-    def _leave(self, group: Hashable) -> None:
-        """Make room in a group for the one that has waited longest."""
-        self._groups[group] -= 1
-        if self._groups[group] == 0:
-            del self._groups[group]
-        waiting = self._parked.get(group, {})
-        while waiting:
-            subject = next(iter(waiting))
-            del waiting[subject]
-            self.wake(subject)
-            if self.group_of(subject) == group:
-                break  # the place is its own; one that has left the group meanwhile needs none here
-        if not waiting:
-            self._parked.pop(group, None)
+    def _has_room(self) -> bool:
+        return len(self._under_way) - len(self._aside) < self.width
 
     def _until_next(self) -> float | None:
         """Seconds until the next due time; None where only an event can bring work, or every place is taken."""
-        if len(self._under_way) >= self.width or not self._heap:
+        if not self._has_room() or not self._heap:
             return None
         return max(0.0, (self._heap[0][0] - self.clock()).total_seconds())

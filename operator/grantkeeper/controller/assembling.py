@@ -15,7 +15,7 @@ from grantkeeper.adapters.journal import Journal
 from grantkeeper.adapters.keys import KeyringSecret
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.agenda import Agenda
+from grantkeeper.controller.agenda import FIRST, Agenda
 from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
@@ -29,6 +29,7 @@ from grantkeeper.controller.identifying import Identifier
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.measuring import Meter
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.presenting import Presenter
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.redeeming import Redeemer
@@ -55,7 +56,12 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def assemble(
+def new_holder(settings: ControllerSettings) -> Holder:
+    """One life of this process, as claims and the Lease know it."""
+    return Holder(pod=settings.pod_uid, boot=secrets.token_hex(8), pod_name=settings.pod_name)
+
+
+async def assemble(  # noqa: PLR0913  # what one life of the process is given
     settings: ControllerSettings,
     cluster: Cluster,
     provider: Provider,
@@ -64,21 +70,32 @@ async def assemble(
     meter: Meter | None = None,
     pulse: Pulse | None = None,
     presets: Mapping[str, Preset] | None = None,
+    holder: Holder | None = None,
+    leads: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Read the keyring and who this cluster is, and put the parts together. `presets` are those that are shipped, unless told."""
+    """Read the keyring and who this cluster is, and put the parts together. `presets` are those that are shipped, unless told.
+
+    `holder` is who claims, a new one by default; `leads` is asked before anything is done whether that is still for us to do.
+    """
     meter, pulse = meter or Meter(), pulse or Pulse()
     await _wait_for_kinds(cluster)
     registry = Registry(settings.namespace)
     scope = Scope(settings.namespace, frozenset(settings.watch_namespaces))
-    agenda = Agenda(clock, group_of=registry.connector_of)
-    looks = Agenda(clock)
+    agenda, looks = Agenda(clock), Agenda(clock)
+    pacer = Pacer(
+        clock,
+        registry.limits_of,
+        gate=lambda name: connectors.standing(name).gate,
+        wake=lambda uid: agenda.wake((GRANT, uid), FIRST),
+        aside=lambda uid: agenda.aside((GRANT, uid)),
+    )
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
     pulse.has_keyring = True
     kube_system = await cluster.get(NAMESPACES, None, "kube-system")
     seals = Seals(lambda: keys.keyring, kube_system["metadata"]["uid"])
-    holder = Holder(pod=settings.pod_uid, boot=secrets.token_hex(8), pod_name=settings.pod_name)
+    holder = holder or new_holder(settings)
 
     def wake_users(name: Name) -> None:
         for grant in registry.grants_of(name):
@@ -94,11 +111,12 @@ async def assemble(
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
         key_sets=KeySets(provider, clock, meter),
+        pacer=pacer,
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
-    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope)
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
     committer = Committer(vault, Journal(settings.journal_directory))
-    presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter)
+    presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
     revoker = Revoker(provider, clock, meter)
@@ -108,21 +126,23 @@ async def assemble(
         cluster,
         gatherer,
         Asker(vault, seals, clock),
-        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings)),
+        Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings), pacer),
         Refresher(presenter, seals),
         Deliverer(registry, cluster, vault, comparer, clock, meter),
         Releaser(registry, cluster, vault, seals, connectors, finalizers, revoker, siblings, announcer),
         finalizers,
         announcer,
+        pacer,
         settings.external_url,
         clock,
     )
     committer.journal.open()
     await committer.replay()
-    meter.grants = registry.grants.values
+    meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, Sweeper(registry, cluster, vault, clock, scope), pulse, scope)
+    sweeper = Sweeper(registry, cluster, vault, clock, scope)
+    return Controller(registry, agenda, looks, keys, connectors, keeper, sweeper, pulse, scope, leads)
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

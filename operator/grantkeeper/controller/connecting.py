@@ -13,26 +13,35 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
+from grantkeeper.choices import PKCE
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.conditions import merge
+from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.servers import show_server
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note
+from grantkeeper.core.standing import (
+    Problem,
+    Standing,
+    heal,
+    judge_client_secret,
+    judge_connector,
+    let_lapse,
+    note,
+    note_inconclusive,
+)
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
 from grantkeeper.objects import Condition
-from grantkeeper.resources import (
-    PKCE,
-    OAuthConnector,
-    OAuthConnectorSpec,
-    OAuthConnectorStatus,
-)
+from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, OAuthConnectorStatus, SecretKeyRef
 
 log = structlog.get_logger()
 
@@ -75,6 +84,8 @@ class Connectors:
     count_later: Callable[[Name], None]
     """Called to have a connector's grants counted in a while: grants come and go in crowds, and each write wakes whoever watches."""
     key_sets: KeySets
+    pacer: Pacer
+    """Told whenever something is learned that may let a connector's grants go on, or keep them."""
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
 
@@ -93,23 +104,27 @@ class Connectors:
             self._standings.pop(name, None)
             self.key_sets.forget(name)
             self.changed(name)
+            self.pacer.serve(name)
             return None
         before = self._start(name, connector)
         if before.generation not in {0, connector.metadata.generation}:
             self.changed(name)  # what the spec says counts at once; what the server says may take a while
         self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
-        self._put(name, replace(self.standing(name), **await self._look_at_secret(connector)))
+        secrets = await self._look_at_secret(connector)
+        self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
         found = await self._look_at_server(connector)
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints) != (before.is_ready, before.endpoints):
+        if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, before.healed_at):
             self.changed(name)
+        self.pacer.serve(name)
         await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
-        return self.clock() + (LOOK_ROUTINELY if standing.is_ready else LOOK_AGAIN)
+        again_at = self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
+        return min(again_at, standing.rests_until or again_at)
 
     def notice_grants(self, name: Name) -> None:
         """The grants of a connector have changed: they are counted in a while, where there are more or fewer than its status says."""
@@ -128,11 +143,10 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
-        before = self._start(name, connector)
-        self._put(name, replace(before, **await self._look_at_secret(connector)))
+        self._start(name, connector)
+        secrets = await self._look_at_secret(connector)
+        self._learn(name, replace(self.standing(name), **secrets))
         standing = self.standing(name)
-        if standing.secret_problem != before.secret_problem:
-            self.look(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
         return self._remember(name, connector, standing.endpoints, standing)
@@ -150,13 +164,28 @@ class Connectors:
 
     def note_problem(self, name: Name, problem: Problem | None) -> None:
         """What a token request has shown of the server or the client: a problem, or that there is none."""
+        if self.standing(name).is_judged:
+            self._learn(name, note(self.standing(name), problem, self.clock()))
+
+    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None, answered: bool = True) -> None:
+        """A token request has shown nothing of the client; `rest` is how long the server asked to be left alone."""
+        if self.standing(name).is_judged:
+            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, answered=answered))
+
+    def note_rejected_secret(self, name: Name, request: Request) -> None:
+        """The client's secret was rejected, and the other one is presented at once: it is tried first from now on."""
+        self.pacer.charge(name)
+        if self.standing(name).is_judged:
+            self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
+
+    def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
-        if not before.is_judged or (problem is None and before.reach_problem is None):
-            return
-        self._put(name, note(before, problem, self.clock()))
-        if self.standing(name).is_ready != before.is_ready:
+        self._put(name, standing)
+        if judge_connector(standing) != judge_connector(before):
             self.look(name)
+        if (standing.is_ready, standing.healed_at) != (before.is_ready, before.healed_at):
             self.changed(name)
+        self.pacer.serve(name)
 
     def _start(self, name: Name, connector: OAuthConnector) -> Standing:
         """What is known of this very connector: nothing, where another one bore its name."""
@@ -174,21 +203,36 @@ class Connectors:
         return remembered
 
     async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
-        """The parts of a standing that the client Secret decides."""
-        reference, body = connector.spec.client_secret_ref, None
+        """The parts of a standing that the client Secrets decide."""
+        found = await self._judge_secret(connector, connector.spec.client_secret_ref)
+        if isinstance(found, Problem):
+            return {"secret": None, "secret_problem": found}
+        second = await self._judge_secret(connector, connector.spec.fallback_client_secret_ref, is_fallback=True)
+        fallback = None if isinstance(second, Problem) else second
+        parts: dict[str, Any] = {
+            "secret": found,
+            "secret_problem": None,
+            "fallback_secret": fallback,
+            "fallback_problem": second if isinstance(second, Problem) else None,
+        }
+        known = self.standing((connector.metadata.namespace, connector.metadata.name))
+        if (found, fallback) == (known.secret, known.fallback_secret):
+            return parts
+        healed = heal(known, self.clock())  # another secret deserves another try
+        return parts | {"noted": None, "circuit": None, "healed_at": healed.healed_at}
+
+    async def _judge_secret(
+        self, connector: OAuthConnector, reference: SecretKeyRef | None, *, is_fallback: bool = False
+    ) -> SecretStr | Problem | None:
+        body = None
         if reference is not None:
             try:
                 body = await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
             except NotFound:
-                body = None
+                pass
             except Forbidden:
-                return {"secret": None, "secret_problem": Problem("SecretNotOffered", NO_RIGHT.format(name=reference.name))}
-        found = judge_client_secret(connector, body)
-        if isinstance(found, Problem):
-            return {"secret": None, "secret_problem": found}
-        known = self.standing((connector.metadata.namespace, connector.metadata.name))
-        parts: dict[str, Any] = {"secret": found, "secret_problem": None}
-        return parts if found == known.secret else parts | {"noted": None, "noted_at": None}  # another secret deserves another try
+                return Problem(Reason.SECRET_NOT_OFFERED, NO_RIGHT.format(name=reference.name))
+        return judge_client_secret(connector, body, is_fallback=is_fallback)
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -199,10 +243,10 @@ class Connectors:
             problem = Problem(error.reason, _blame(connector, error))
             return {"fetch_problem": None} if known is not None else {"metadata_problem": problem, "fetch_problem": None}
         except ProviderError as error:
-            away = {"fetch_problem": Problem("Unreachable", str(error))}
+            away = {"fetch_problem": Problem(Reason.UNREACHABLE, str(error))}
             if (habits := self.discoverer.habits(connector)).issuer is None:
                 return away | {"endpoints": stated_endpoints(habits)}
-            return away if known is not None else away | {"metadata_problem": Problem("DiscoveryFailed", _blame(connector, error))}
+            return away if known is not None else away | {"metadata_problem": Problem(Reason.DISCOVERY_FAILED, _blame(connector, error))}
 
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
@@ -239,10 +283,12 @@ def _blame(connector: OAuthConnector, error: ProviderError) -> str:
 
 
 def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
+    secret, other_secret = standing.secrets
     return Client(
         client_id=client_id,
         authentication=habits.client_authentication,
-        secret=standing.secret,
+        secret=secret,
+        other_secret=other_secret,
         endpoints=endpoints,
         pkce=habits.pkce is PKCE.S256,
         scope_separator=habits.scope_separator.character,

@@ -56,13 +56,13 @@ class Deliverer:
             self._stand_off(gathered, name, Copy.UNWRITABLE, str(error))
 
     async def withdraw(self, gathered: Gathered, name: str) -> None:
-        """Delete a delivered Secret that the grant does not ask for any more; only while it is ours, by its uid."""
+        """Delete a delivered Secret that the grant does not ask for any more; only while it is ours, and as we know it."""
         namespace = gathered.grant.metadata.namespace
         copy = self.registry.copies.get((namespace, name))
         if gathered.sealed is None or copy is None or not rendering.is_ours(copy, gathered.sealed.deliveries.get(name)):
             return
         try:
-            await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid)
+            await self.cluster.delete(SECRETS, namespace, name, uid=copy.uid, resource_version=copy.resource_version)
         except Conflict:
             await self._note_anew(copy)
             return
@@ -99,11 +99,16 @@ class Deliverer:
 
     async def _create(self, gathered: Gathered, sealed: Sealed, name: str) -> None:
         namespace = gathered.grant.metadata.namespace
+        reach("deliver.writing")
         self.registry.note_secret(await self.cluster.create(SECRETS, namespace, self._render(gathered, sealed, name)))
+        reach("deliver.written")
         self.meter.count_delivery()
         log.info("delivered", namespace=namespace, grant=gathered.grant.metadata.name, secret=name, created=True)
 
     async def _replace(self, gathered: Gathered, sealed: Sealed, copy: rendering.DeliveredCopy) -> None:
+        known = gathered.opened.generation if gathered.opened is not None else 0
+        if copy.generation > known and not await self.vault.confirms(sealed.uid, sealed):
+            return  # another leader has refreshed and delivered meanwhile
         reach("deliver.writing")
         body = rendering.replace_copy(copy, self._render(gathered, sealed, copy.name))
         try:

@@ -13,6 +13,7 @@ from grantkeeper.core.catalogue import Preset
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.metadata import Endpoints, MetadataError, discovery_urls, from_spec, read_metadata
 from grantkeeper.core.presets import Habits, find_habits
+from grantkeeper.core.reasons import Reason
 from grantkeeper.errors import ProviderDistrusted
 from grantkeeper.resources import OAuthConnector
 
@@ -44,7 +45,7 @@ class Discoverer:
             try:
                 return read_metadata(habits.issuer, answer)
             except MetadataError as error:
-                failure = failure if failure is not None and failure.reason == "IssuerMismatch" else error
+                failure = failure if failure is not None and failure.reason is Reason.ISSUER_MISMATCH else error
         if failure is None:
             raise ProviderDistrusted("No metadata address can be made from spec.issuer.")
         raise failure
@@ -58,7 +59,7 @@ class Discoverer:
 def stated_endpoints(habits: Habits) -> Endpoints:
     """The endpoints that a connector, or its preset, states itself."""
     if habits.endpoints is None:
-        raise MetadataError("DiscoveryFailed", "The connector names no provider, no issuer and no endpoints.")
+        raise MetadataError(Reason.DISCOVERY_FAILED, "The connector names no provider, no issuer and no endpoints.")
     return from_spec(habits.endpoints)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
@@ -37,7 +38,7 @@ from grantkeeper.core.succeeding import succeed
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict, Unsealable
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import OAuthConnector, RequestState, TokenStorage, UserGrant
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
@@ -138,7 +139,14 @@ class Exchanger:
                 separator=question.client.scope_separator,
             )
 
-        return await self.presenter.present(request, since=since, connector=question.name, ca_bundle=question.ca_bundle, read=read)
+        return await self.presenter.present(
+            request,
+            since=since,
+            connector=question.name,
+            ca_bundle=question.ca_bundle,
+            read=read,
+            sent=lambda: reach("exchange.sent"),
+        )
 
     async def _conclude(self, result: Result, question: Question, attempted: Attempted, key: DataKey) -> None:
         line = log.bind(namespace=question.grant.metadata.namespace, grant=question.grant.metadata.name)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.pacing import Lane, Pacer
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
@@ -18,12 +20,13 @@ from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
-from grantkeeper.core.records import Claim, Sealed, Spending
+from grantkeeper.core.reasons import Reason
+from grantkeeper.core.records import Attempt, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
-from grantkeeper.resources import FINALIZER, ConsentLink, OAuthConnector, RequestState, TokenStorage, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
@@ -31,6 +34,7 @@ MAX_PRESENTATIONS = 2
 FAILURES = {
     "Unreachable": "the authorization server cannot be reached",
     "ClientRejected": "the authorization server rejects the client; see the connector",
+    "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
     "ServerError": "the authorization server reports an error of its own",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",
@@ -59,6 +63,7 @@ class Gatherer:
     respect: Respect
     comparer: Comparer
     scope: Scope
+    pacer: Pacer
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
@@ -80,12 +85,18 @@ class Gatherer:
             and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
             and (outcome.spec_generation == grant.metadata.generation or grant.spec.suspend)  # a pause is no new try
         )
+        standing = self.connectors.standing(grant.connector_name)
+        rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
+        of_now = outcome if of_this_token and outcome is not None else None
+        failure = FAILURES.get(of_now.reason if of_now else "", "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
+        waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
+        is_covered = refresh_claim is not None and refresh_claim.retry_until is not None and now < refresh_claim.retry_until
+        retry = [m for m in (None if is_covered or refresh_claim is None else refresh_claim.not_before_retry, waits_until) if m]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
         kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
         open_requests = [request for request in kept if request.state is RequestState.OPEN]
         shown = find_shown(kept, now)
-        retry = [m for m in (refresh_claim and _risk_at(refresh_claim, now), of_this_token and outcome and outcome.retry_not_before) if m]
         return Gathered(
             grant,
             connector,
@@ -102,10 +113,10 @@ class Gatherer:
                 trouble=trouble,
                 trouble_detail=detail,
                 is_dead=refused or is_exhausted,
-                refusal=outcome.reason if outcome and (holding is None or of_this_token) and outcome.reason in REFUSALS else None,
+                refusal=_read_refusal(outcome) if holding is None or of_this_token else None,
                 expected_account=put_in_words(grant.spec.expected_account),
-                failure=FAILURES.get(outcome.reason, "") if outcome and of_this_token else "",
-                failures=outcome.failures if outcome and of_this_token else 0,
+                failure=failure,
+                failures=of_now.failures if of_now else 0,
                 retry_not_before=max(retry, default=None),
                 claim_respected_until=respected_until,
                 has_dangling_code=claim is not None and claim.spending is Spending.CODE and respected_until is None,
@@ -118,6 +129,8 @@ class Gatherer:
                 surplus=self.comparer.find_surplus(grant, sealed),
                 handed_out=self.comparer.find_handed_out(sealed),
                 is_suspended=grant.spec.suspend,
+                waits_for_turn=rank.urgency if rank else None,
+                is_hurried=is_covered,
                 look_again_at=self.comparer.try_again_at(grant),
                 wanted=wanted,
                 wish=self._find_wish(grant, sealed),
@@ -162,6 +175,7 @@ class Gatherer:
     def forget(self, uid: str) -> None:
         """The grant is gone."""
         self.respect.forget(uid)
+        self.pacer.leave(uid)
         self.comparer.forget(uid)
 
     def _hold(
@@ -228,9 +242,9 @@ class Gatherer:
         )
 
 
-def _risk_at(claim: Claim, now: datetime) -> datetime | None:
-    """When a token whose answer may be lost can be presented again: at once within a leeway."""
-    return None if claim.retry_until is not None and now < claim.retry_until else claim.not_before_retry
+def _read_refusal(outcome: Attempt | None) -> Reason | None:
+    """Why the last attempt brought no tokens. What is stored is a plain word; some of these words are condition reasons."""
+    return next((reason for reason in REFUSALS if outcome is not None and reason == outcome.reason), None)
 
 
 def _find_refusal(requests: Sequence[ConsentRequest], wanted: tuple[str, ...]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,13 +14,16 @@ from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.delivering import Deliverer
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered, Gatherer
+from grantkeeper.controller.pacing import Lane, Pacer
 from grantkeeper.controller.redeeming import Redeemer
 from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import Truth
-from grantkeeper.core.planning import Act, Plan, Step, plan
+from grantkeeper.core.pacing import Rank, Urgency
+from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -33,7 +36,7 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
-AS_WANTED = frozenset({"AwaitingConsent", "Suspended", "TokensNotKept"})
+AS_WANTED = frozenset({Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
 
@@ -51,6 +54,7 @@ class Keeper:
     releaser: Releaser
     finalizers: Finalizers
     announcer: Announcer
+    pacer: Pacer
     external_url: str
     clock: Callable[[], datetime]
 
@@ -64,6 +68,8 @@ class Keeper:
             decided = plan(gathered.facts)
             step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
+                if not needs_turn(gathered.facts):
+                    self.pacer.leave(uid)
                 return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()
             taken[step] += 1
             try:
@@ -71,6 +77,7 @@ class Keeper:
             except GrantkeeperError as error:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
+        self.pacer.leave(uid)
         return None
 
     async def _seek_holder(self, gathered: Gathered) -> bool:
@@ -83,7 +90,7 @@ class Keeper:
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
             case Act.RELEASE:
-                await self.releaser.release(gathered)
+                await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
             case Act.SETTLE:
                 await self.redeemer.settle(gathered)
             case Act.REDEEM:
@@ -93,11 +100,20 @@ class Keeper:
             case Act.ASK:
                 await self.asker.ask(gathered)
             case Act.REFRESH:
-                await self.refresher.refresh(gathered)
+                await self._in_turn(self.refresher.refresh, gathered)
             case Act.WITHDRAW:
                 await self.deliverer.withdraw(gathered, step.subject)
             case Act.DELIVER:
                 await self.deliverer.deliver(gathered, step.subject)
+
+    async def _in_turn(self, act: Callable[[Gathered], Awaitable[None]], gathered: Gathered, lane: Lane = Lane.TOKEN) -> None:
+        """Do it if its turn at the server has come; otherwise the grant is woken when it does. Those that expire first go first."""
+        grant, facts = gathered.grant, gathered.facts
+        expires_at = facts.holding.expires_at if facts.holding else None
+        rank = Rank(Urgency.AWAITED if facts.is_hurried else Urgency.ROUTINE, expires_at or facts.now)
+        with self.pacer.turn(grant.connector_name, grant.metadata.uid, rank, lane) as has_come:
+            if has_come:
+                await act(gathered)
 
     def _wake_at(self, decided: Plan) -> datetime | None:
         """A step that was taken and is still wanted did not succeed: it is tried again, but not at once."""
@@ -112,6 +128,8 @@ class Keeper:
         patch = patch_status(grant.status, desired, metadata.resource_version)
         if patch is None:
             return True
+        if (grant.status.token_generation or 0) > (desired.token_generation or 0) and not await self._knows_best(gathered):
+            return False
         reach("report.writing")
         try:
             body = await self.cluster.patch(USERGRANTS, metadata.namespace, metadata.name, patch, subresource="status")
@@ -124,6 +142,10 @@ class Keeper:
         self.registry.note_grant(body)
         await self._announce(grant, decided)
         return True
+
+    async def _knows_best(self, gathered: Gathered) -> bool:
+        """A status that shows a later generation than we know is another leader's, or outlived a restore: what is stored decides."""
+        return await self.deliverer.vault.confirms(gathered.grant.metadata.uid, gathered.sealed)
 
     async def _announce(self, grant: UserGrant, decided: Plan) -> None:
         """Say it once when `Ready` turns, or its reason changes, and when the end of a refresh token comes near."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 
 from prometheus_client import Counter as Total
-from prometheus_client import Histogram
+from prometheus_client import Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -26,12 +26,18 @@ SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 
 
 class Meter:
-    """The numbers of one controller, in a registry of their own. `grants` gives all that are known, whenever somebody asks."""
+    """The numbers of one controller, in a registry of their own.
+
+    `grants` gives all that are known, and `leads` whether it is this replica that works, whenever somebody asks.
+    """
 
     def __init__(self) -> None:
         self.registry = open_registry()
         self.grants: Callable[[], Iterable[UserGrant]] = tuple
         self.registry.register(_Grants(self))
+        self.leads: Callable[[], bool] = lambda: False
+        leading = Gauge("grantkeeper_leader", "1 for the replica that leads, 0 for those that stand by.", registry=self.registry)
+        leading.set_function(lambda: float(self.leads()))
         self._refreshes = Total(
             "grantkeeper_refresh_total",
             "Refresh tokens presented, by what the token endpoint made of them.",

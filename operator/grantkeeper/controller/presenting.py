@@ -20,7 +20,8 @@ from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
@@ -65,6 +66,9 @@ class Presenter:
     clock: Callable[[], datetime]
     is_draining: Callable[[], bool]
     meter: Meter
+    leads: Callable[[], bool] = lambda: True
+    chance: Callable[[], float] = secrets.SystemRandom().random
+    """In [0, 1), for what must not happen to all at once."""
 
     def new_attempt(self) -> str:
         """A name for one attempt, by which its write is known again."""
@@ -91,8 +95,8 @@ class Presenter:
         return Attempted(self.new_attempt(), sealed, None, time.monotonic())
 
     def _refuse_when_ending(self) -> None:
-        if self.is_draining():
-            raise Conflict("the process is ending: nothing new is presented")
+        if self.is_draining() or not self.leads():
+            raise Conflict("the process is ending, or leads no more: nothing new is presented")
 
     async def _read(self, uid: str) -> Sealed | None:
         """Read until an answer comes, or the end does."""
@@ -114,22 +118,28 @@ class Presenter:
         connector: Name,
         ca_bundle: bytes | None,
         read: Callable[[Answer], Outcome],
+        sent: Callable[[], None],
         within: timedelta = USUAL_TIMEOUT,
     ) -> Result:
         """Send once, and read what comes."""
         left = SEND_BY - timedelta(seconds=time.monotonic() - since)
         if left <= timedelta(0):
-            return Unsent(Problem("Unreachable", "Too much time passed between the claim and the request; it is made again."))
+            return Unsent(Problem(Reason.UNREACHABLE, "Too much time passed between the claim and the request; it is made again."))
         try:
-            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left)
+            sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left, sent=sent)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
-            problem = Problem("Unreachable", str(error))
+            problem = Problem(Reason.UNREACHABLE, str(error))
             self.connectors.note_problem(connector, problem)
             return Unsent(problem)
         except AnswerLost:
+            self.connectors.note_inconclusive(connector, answered=False)
             return Lost("no_answer")
         outcome = read(answer)
+        if request.alternative is not None and outcome.reason in CLIENT_WORDS:
+            self.connectors.note_rejected_secret(connector, request)
+            other = request.alternative
+            return await self.present(other, since=since, connector=connector, ca_bundle=ca_bundle, read=read, sent=sent, within=within)
         self._note(connector, outcome)
         return outcome
 
@@ -139,12 +149,14 @@ class Presenter:
                 self.connectors.note_problem(
                     connector,
                     Problem(
-                        "ClientRejected",
+                        Reason.CLIENT_REJECTED,
                         f"The authorization server rejects the client ({outcome.reason}); correct spec.clientID, the client secret "
                         "or spec.clientAuthentication.",
                     ),
                 )
             case Granted() | Dead():
                 self.connectors.note_problem(connector, None)
-            case _:
-                pass
+            case Transient() | Lost():
+                self.connectors.note_inconclusive(connector, rest=outcome.retry_after)
+            case Rejected():
+                self.connectors.note_inconclusive(connector)

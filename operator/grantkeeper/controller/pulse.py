@@ -26,12 +26,22 @@ class Pulse:
     is_storing: Callable[[], bool] = lambda: False
     """Whether anything is held that only this process has."""
     has_keyring: bool = False
+    is_standing_by: bool = False
+    """Whether another replica leads, and this one waits."""
     looked_at: float | None = None
     """When everything was last looked at; None before it was first read."""
 
     def beat(self) -> None:
         """Everything has been looked at."""
         self.looked_at = self.monotonic()
+
+    def stand_by(self, *, ready: bool = True) -> None:
+        """Nothing is to be looked at until this replica leads; `ready`: it could lead now."""
+        self.is_standing_by, self.looked_at = ready, None
+
+    def lead(self) -> None:
+        """From now on everything is to be looked at."""
+        self.is_standing_by = False
 
     def illness(self) -> str | None:
         """What a restart may cure. That the event loop turns is shown by the answer itself."""
@@ -47,6 +57,6 @@ class Pulse:
         """What is still missing before grants are kept."""
         if not self.has_keyring:
             return "The keyring has not been read yet."
-        if self.looked_at is None:
+        if self.looked_at is None and not self.is_standing_by:
             return "The grants have not been read yet."
         return None

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 
 import structlog
 
+from grantkeeper.choices import RequestState
 from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.exchanging import Exchanger, Question
 from grantkeeper.controller.gathering import Gathered
+from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.presenting import Presenter
 from grantkeeper.controller.seals import Seals
 from grantkeeper.core.answering import JUNK_LIMIT, ConsentAnswer, Junk, Redeem, Refuse, judge_answer
+from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.records import Attempt, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, close, find, replace
 from grantkeeper.errors import Conflict
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ class Redeemer:
     presenter: Presenter
     seals: Seals
     exchanger: Exchanger
+    pacer: Pacer
 
     async def redeem(self, gathered: Gathered, answer: ConsentAnswer) -> None:
         """Judge an answer, present its code if it fits, store what came, and delete the answer last."""
@@ -62,7 +66,8 @@ class Redeemer:
             case Redeem():
                 assert request is not None  # noqa: S101  # an answer without a request is junk
                 question = Question(grant, connector, remembered.client, remembered.ca_bundle, sealed, requests, request)
-                is_done = await self.exchanger.exchange(question, judgement.code)
+                with self.pacer.turn(name, grant.metadata.uid, Rank(Urgency.AWAITED, self.presenter.clock())) as has_come:
+                    is_done = has_come and await self.exchanger.exchange(question, judgement.code)
         reach("redeem.forgetting")
         if is_done:
             # At once, for the watch tells it later: what counts against a request counts once.

@@ -24,7 +24,7 @@ from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
 from grantkeeper.core.rotation import Manner
 from grantkeeper.core.sealing import DataKey
@@ -63,7 +63,6 @@ class Refresher:
         grant, connector = gathered.grant, gathered.connector
         reach("refresh.planned")
         sealed = await self.presenter.vault.read(grant.metadata.uid)
-        reach("refresh.read")
         if sealed is None or connector is None:
             return
         held = self.seals.open_tokens(sealed, connector.spec)
@@ -104,6 +103,7 @@ class Refresher:
                 connector=grant.connector_name,
                 ca_bundle=remembered.ca_bundle,
                 read=read,
+                sent=lambda: reach("refresh.sent"),
                 within=flight.manner.answer_within,
             )
             await self._settle(result, flight)
@@ -156,8 +156,9 @@ class Refresher:
                 stored = await self._note(flight, "ReauthorizationRequired", leaving=over)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                await self._note(flight, "ClientRejected", leaving=flight.earlier)
-                line.warning("the client is rejected", error=result.reason)
+                reason = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
+                await self._note(flight, reason, leaving=flight.earlier)
+                line.warning("the client or its request is rejected", error=result.reason)
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
                 await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
@@ -195,7 +196,7 @@ class Refresher:
 
         def change(sealed: Sealed) -> Sealed:
             earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == flight.refresh_hash else 0
-            wait = now if is_free and not earlier else now + schedule.back_off(earlier + 1, sealed.uid)
+            wait = now if is_free and not earlier else now + schedule.try_again_in(earlier + 1, self.presenter.chance())
             outcome = Attempt(
                 hash=flight.refresh_hash,
                 reason=reason,

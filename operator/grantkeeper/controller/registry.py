@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,12 +18,14 @@ from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
 from grantkeeper.core.namespaces import Namespace
 from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
-from grantkeeper.resources import OAuthConnector, UserGrant
+from grantkeeper.resources import LimitsSpec, OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
 Name = tuple[str, str]
 """Namespace and name."""
+Objects = Iterable[dict[str, Any]]
+"""As the API server shows them."""
 
 
 @dataclass(slots=True)
@@ -50,12 +53,15 @@ class Registry:
     def note_grant(self, body: dict[str, Any], *, gone: bool = False) -> UserGrant | None:
         """Take in a grant as the API server showed it; None where that is nothing new."""
         self._note_end(body, gone=gone)
+        standing = self.grants.get(body["metadata"]["uid"])
+        if standing is not None and not gone and _is_echo(body, standing.metadata.resource_version):
+            return None
         grant = UserGrant.read(body)
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
         if gone:
             self.drop_grant(grant)
             return grant
-        if self._is_over(body) or not _is_newer(grant.metadata.resource_version, self.grants.get(uid)):
+        if self._is_over(body):
             return None
         self.grants[uid] = grant
         self._uids[name] = uid
@@ -104,11 +110,11 @@ class Registry:
             return set()
         metadata = body["metadata"]
         ours = metadata["namespace"] == self.operator_namespace
-        if ours and body.get("type") == SEALED_TYPE:
+        if self._is_sealed(body):
             return self._note_sealed(body, gone=gone)
         if ours and body.get("type") == ANSWER_TYPE:
             return self._note_answer(body, gone=gone)
-        if (metadata.get("labels") or {}).get(KIND_LABEL) == "delivered":
+        if _is_delivered(body):
             return self._note_copy(body, gone=gone)
         return set()
 
@@ -117,10 +123,16 @@ class Registry:
         uid = self._uids.get((namespace, name))
         return self.grants.get(uid) if uid is not None else None
 
-    def connector_of(self, subject: tuple[str, str]) -> Name:
-        """The connector of a subject that is a grant; the subject itself otherwise, as a group of its own."""
-        grant = self.grants.get(subject[1])
-        return grant.connector_name if grant is not None else subject
+    def limits_of(self, connector: Name) -> LimitsSpec:
+        """How hard the server of a connector may be asked; as usual where the connector is gone."""
+        found = self.connectors.get(connector)
+        return found.spec.limits if found is not None else LimitsSpec()
+
+    def by_expiry(self) -> list[str]:
+        """The uids of all grants, those first whose access token runs out first: by the hints, for nothing hangs on it."""
+        metas = {uid: sealed.meta for uid, sealed in self.sealed.items()}
+        never = datetime.max.replace(tzinfo=UTC)
+        return sorted(self.grants, key=lambda uid: (meta.expires_at if (meta := metas.get(uid)) else None) or never)
 
     def grants_of(self, connector: Name) -> Iterable[UserGrant]:
         """The grants that refer to this connector."""
@@ -164,9 +176,21 @@ class Registry:
             + [("namespace", f"{name}/{namespace.uid}") for name, namespace in self.namespaces.items()]
         )
 
-    def forget(self, known: frozenset[Name], present: Registry) -> None:
+    def stock_of(
+        self, *, secrets: Objects = (), connectors: Objects = (), grants: Objects = (), namespaces: Objects = ()
+    ) -> frozenset[Name]:
+        """What is in lists, as kinds and keys. Only names are looked at: what cannot be read is there all the same."""
+        return frozenset(
+            [("grant", body["metadata"]["uid"]) for body in grants]
+            + [("connector", _key(body)) for body in connectors]
+            + [("sealed", body["metadata"]["name"].removeprefix("grant-")) for body in secrets if self._is_sealed(body)]
+            + [("copy", _key(body)) for body in secrets if _is_delivered(body)]
+            + [("namespace", f"{body['metadata']['name']}/{body['metadata']['uid']}") for body in namespaces]
+        )
+
+    def forget(self, known: frozenset[Name], present: frozenset[Name]) -> None:
         """Drop what was known before a list was asked for and is not in what it gave: its deletion was missed."""
-        for kind, key in known - present.take_stock():
+        for kind, key in known - present:
             match kind:
                 case "grant":
                     if key in self.grants:
@@ -195,6 +219,9 @@ class Registry:
         if self._uids.get(name) == uid:
             del self._uids[name]
 
+    def _is_sealed(self, body: dict[str, Any]) -> bool:
+        return body["metadata"]["namespace"] == self.operator_namespace and body.get("type") == SEALED_TYPE
+
     def _note_end(self, body: dict[str, Any], *, gone: bool) -> None:
         metadata = body["metadata"]
         if gone and "uid" in metadata:
@@ -206,6 +233,9 @@ class Registry:
         return metadata["uid"] in self._ended and not _is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
 
     def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+        standing = self.sealed.get(body["metadata"]["name"].removeprefix("grant-"))
+        if standing is not None and not gone and _is_echo(body, standing.resource_version):
+            return set()
         try:
             sealed = read_sealed(body)
         except (ValueError, KeyError):
@@ -217,10 +247,8 @@ class Registry:
         if gone:
             if known is not None and not _is_older(sealed.resource_version, known.resource_version):
                 del self.sealed[sealed.uid]
-        elif known is None or _is_older(known.resource_version, sealed.resource_version):
-            self.sealed[sealed.uid] = sealed
         else:
-            return set()
+            self.sealed[sealed.uid] = sealed
         return {sealed.uid}
 
     def _note_answer(self, body: dict[str, Any], *, gone: bool) -> set[str]:
@@ -237,20 +265,33 @@ class Registry:
         return {grant.metadata.uid} if grant is not None else set()
 
     def _note_copy(self, body: dict[str, Any], *, gone: bool) -> set[str]:
-        copy = read_copy(body)
-        name = (copy.namespace, copy.name)
+        name = (body["metadata"]["namespace"], body["metadata"]["name"])
         known = self.copies.get(name)
+        if known is not None and not gone and known.uid == body["metadata"]["uid"] and _is_echo(body, known.resource_version):
+            return set()
+        copy = read_copy(body)
         if gone:
             if known is not None and known.uid == copy.uid:
                 del self.copies[name]
-        elif known is None or known.uid != copy.uid or _is_older(known.resource_version, copy.resource_version):
-            self.copies[name] = copy
         else:
-            return set()
+            self.copies[name] = copy
         return {owner for owner in (copy.owner, known.owner if known else None) if owner is not None}
 
 
-def _is_newer(version: str, known: UserGrant | OAuthConnector | None) -> bool:
+def _is_delivered(body: dict[str, Any]) -> bool:
+    return (body["metadata"].get("labels") or {}).get(KIND_LABEL) == "delivered"
+
+
+def _key(body: dict[str, Any]) -> str:
+    return "/".join(body["metadata"][member] for member in ("namespace", "name", "uid"))
+
+
+def _is_echo(body: dict[str, Any], known: str | None) -> bool:
+    """Whether an object is no newer than what is known of it: told before it is read, since most events only repeat our own writes."""
+    return not _is_older(known, body["metadata"]["resourceVersion"])
+
+
+def _is_newer(version: str, known: OAuthConnector | None) -> bool:
     return known is None or _is_older(known.metadata.resource_version, version)
 
 

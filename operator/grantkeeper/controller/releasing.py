@@ -9,6 +9,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.adapters.vault import Vault
+from grantkeeper.choices import RevocationPolicy
 from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.connecting import Connectors, Remembered
 from grantkeeper.controller.finalizing import Finalizers
@@ -23,7 +24,7 @@ from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ClusterError, Conflict, Unsealable
 from grantkeeper.failpoints import reach
-from grantkeeper.resources import FINALIZER, OAuthConnectorSpec, RevocationPolicy, UserGrant
+from grantkeeper.resources import FINALIZER, OAuthConnectorSpec, UserGrant
 
 log = structlog.get_logger()
 

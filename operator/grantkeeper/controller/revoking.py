@@ -14,8 +14,9 @@ from grantkeeper.adapters.provider import Provider
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.answers import read_revocation_answer
+from grantkeeper.core.messages import Request
 from grantkeeper.core.oauth import Client, revocation_request
-from grantkeeper.core.outcomes import Revoked
+from grantkeeper.core.outcomes import CLIENT_WORDS, RevocationOutcome, Revoked
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ProviderError
 
@@ -52,11 +53,17 @@ class Revoker:
                 continue
             request = revocation_request(client, token=token, hint=hint)
             try:
-                sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN)
-                answer = await self.meter.follow(connector, "revocation", sending)
+                outcome = await self._present(request, ca_bundle, connector)
+                if request.alternative is not None and outcome.reason in CLIENT_WORDS:
+                    outcome = await self._present(request.alternative, ca_bundle, connector)
             except ProviderError as error:
                 log.warning("a token could not be revoked", kind=hint, error=str(error))
                 taken = False
                 continue
-            taken = taken and isinstance(read_revocation_answer(answer, now=self.clock()), Revoked)
+            taken = taken and isinstance(outcome, Revoked)
         return taken
+
+    async def _present(self, request: Request, ca_bundle: bytes | None, connector: Name) -> RevocationOutcome:
+        sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=ANSWER_WITHIN)
+        answer = await self.meter.follow(connector, "revocation", sending)
+        return read_revocation_answer(answer, now=self.clock())

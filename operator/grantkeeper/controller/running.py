@@ -7,8 +7,7 @@ finished and stored before the process goes.
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ import structlog
 from grantkeeper.adapters.keys import KEYRING_TYPE, KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.controller.agenda import Agenda, Subject
+from grantkeeper.controller.collecting import collect_less
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.pulse import Pulse
@@ -37,6 +37,9 @@ SWEEP_SOONEST = timedelta(seconds=5)
 """After the one before, when something asks for a sweep."""
 PROBE_EVERY = timedelta(seconds=5)
 """How often a listed namespace that could not be read is tried again."""
+READ_AGAIN_AFTER = 1.0
+WATCHES_END_WITHIN = 10.0
+"""Seconds."""
 GRANT, CONNECTOR, COUNT, ORPHAN, KEYRING = "grant", "connector", "count", "orphan", "keyring"
 
 
@@ -54,18 +57,22 @@ class Controller:
     sweeper: Sweeper
     pulse: Pulse
     scope: Scope
+    leads: Callable[[], bool] = lambda: True
+    """Whether what is to be done is still ours to do."""
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _unwatched: asyncio.Event = field(default_factory=asyncio.Event)
     _is_sweep_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self, login: Login) -> None:
         """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
-        readable = await self.sweeper.sweep()
-        self.pulse.beat()
-        self._wake_everything()
-        watches = Watches(login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set)
+        readable = await self._read_everything()
+        if self._ended.is_set():
+            self._unwatched.set()
+            return
+        collect_less()
+        watches = Watches(
+            login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set, on_over=self._unwatched.set
+        )
         watches.start(readable)
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
         work = (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again(watches))
@@ -79,6 +86,16 @@ class Controller:
             chore.cancel()
         watches.stop()
         log.info("ended")
+
+    def end(self) -> None:
+        """Ask it to end: it begins nothing more, and finishes what is in flight."""
+        self._ended.set()
+
+    async def has_ended(self) -> bool:
+        """Whether nothing of it is left, so that another one may begin in this process; the watches may hang instead."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._unwatched.wait(), WATCHES_END_WITHIN)
+        return self._unwatched.is_set()
 
     def take_in(self, plural: str, event: str | None, body: dict[str, Any]) -> None:
         """Note what a watch brought, and wake whom it concerns. An object that nobody can read must not stop the others."""
@@ -122,7 +139,9 @@ class Controller:
             self._is_sweep_wanted.set()
 
     async def keep(self, subject: Subject) -> datetime | None:
-        """One pass over one subject of the agenda."""
+        """One pass over one subject of the agenda; none where somebody else may lead by now."""
+        if not self.leads():
+            return None
         kind, key = subject
         match kind:
             case "grant":
@@ -142,10 +161,29 @@ class Controller:
                 await self.sweeper.clear_orphan(key)
                 return None
 
+    async def _read_everything(self) -> frozenset[str]:
+        """Read what there is before anything is done, and try until it is read: the API server may be away, or slow.
+
+        The listed namespaces whose Secrets could be read.
+        """
+        while not self._ended.is_set():
+            try:
+                await self._follow_keyring()
+                readable = await self.sweeper.sweep()
+            except ClusterError as error:
+                log.warning("not everything could be read; it is tried again", error=str(error))
+                await asyncio.sleep(READ_AGAIN_AFTER)
+            else:
+                self.pulse.beat()
+                self._wake_everything()
+                return readable
+        return frozenset()
+
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
             self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
-        self._wake(self.registry.grants.values())
+        for uid in self.registry.by_expiry():
+            self.agenda.wake((GRANT, uid))
 
     def _wake(self, grants: Iterable[UserGrant]) -> None:
         for grant in grants:

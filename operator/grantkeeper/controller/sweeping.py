@@ -11,7 +11,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.records import KIND_LABEL
@@ -39,47 +39,58 @@ class Sweeper:
         Secrets are read before grants: a sealed one without a grant then is an orphan.
         """
         known = self.registry.take_stock()
+        present: set[Name] = set()
+        answers: list[dict[str, Any]] = []
         namespaces = await self.cluster.list(NAMESPACES)
         _note_each(self.registry.note_namespace, namespaces)
-        secrets, readable = await self._list_secrets()
-        connectors = await self.cluster.list(OAUTHCONNECTORS)
-        grants = await self.cluster.list(USERGRANTS)
-        listed = Registry(self.registry.operator_namespace)
-        for registry in (self.registry, listed):
-            _note_each(registry.note_namespace, namespaces)
-            _note_each(registry.note_secret, secrets)
-            _note_each(registry.note_connector, connectors)
-            _note_each(registry.note_grant, grants)
-        self.registry.forget(known, listed)
+        present |= self.registry.stock_of(namespaces=namespaces)
+
+        def take_in(secrets: list[dict[str, Any]]) -> None:
+            nonlocal present, answers
+            _note_each(self.registry.note_secret, secrets)
+            present |= self.registry.stock_of(secrets=secrets)
+            answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
+
+        # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came.
+        readable = await self._read_secrets(take_in)
+        async for connectors in self.cluster.pages(OAUTHCONNECTORS):
+            _note_each(self.registry.note_connector, connectors)
+            present |= self.registry.stock_of(connectors=connectors)
+        async for grants in self.cluster.pages(USERGRANTS):
+            _note_each(self.registry.note_grant, grants)
+            present |= self.registry.stock_of(grants=grants)
+        self.registry.forget(known, frozenset(present))
         await self._clear_orphans()
-        await self._clear_answers([body for body in secrets if body.get("type") == ANSWER_TYPE])
+        await self._clear_answers(answers)
         return readable
 
     async def may_read_more(self, readable: frozenset[str]) -> bool:
         """Whether one of the listed namespaces can be read that is not among those that could."""
-        return bool([name for name in self._find_tenants() - readable if await self._list_ours(name) is not None])
+        return bool([name for name in self._find_tenants() - readable if await self._read_ours(name, lambda _: None)])
 
     def _find_tenants(self) -> frozenset[str]:
         """The listed namespaces that are there to stay: in one that is being deleted the right to read goes with the rest."""
         staying = {name for name, namespace in self.registry.namespaces.items() if not namespace.is_ending}
         return self.scope.tenants & staying
 
-    async def _list_secrets(self) -> tuple[list[dict[str, Any]], frozenset[str]]:
-        """The Secrets of ours, and the listed namespaces that they were read in. One that cannot be read must not stop the others."""
-        if self.scope.is_everything:
-            return await self.cluster.list(SECRETS, labels=KIND_LABEL), frozenset()
-        secrets = await self.cluster.list(SECRETS, self.scope.operator_namespace, labels=KIND_LABEL)
-        found = {name: await self._list_ours(name) for name in sorted(self._find_tenants())}
-        readable = frozenset(name for name, bodies in found.items() if bodies is not None)
+    async def _read_secrets(self, take_in: Callable[[list[dict[str, Any]]], None]) -> frozenset[str]:
+        """Read the Secrets of ours; the listed namespaces that they were read in. One that cannot be read must not stop the others."""
+        async for secrets in self.cluster.pages(
+            SECRETS, None if self.scope.is_everything else self.scope.operator_namespace, labels=KIND_LABEL
+        ):
+            take_in(secrets)
+        readable = frozenset([name for name in sorted(self._find_tenants()) if await self._read_ours(name, take_in)])
         for name in sorted(self.scope.tenants - readable):
             log.warning("a listed namespace cannot be read: it does not exist, is being deleted, or has no RoleBinding", namespace=name)
-        return secrets + [body for bodies in found.values() for body in bodies or ()], readable
+        return readable
 
-    async def _list_ours(self, namespace: str) -> list[dict[str, Any]] | None:
+    async def _read_ours(self, namespace: str, take_in: Callable[[list[dict[str, Any]]], None]) -> bool:
         try:
-            return await self.cluster.list(SECRETS, namespace, labels=KIND_LABEL)
+            async for secrets in self.cluster.pages(SECRETS, namespace, labels=KIND_LABEL):
+                take_in(secrets)
         except Forbidden:
-            return None
+            return False
+        return True
 
     async def _clear_orphans(self) -> None:
         for sealed in list(self.registry.sealed.values()):

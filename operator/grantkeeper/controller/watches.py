@@ -22,30 +22,35 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Watches:
-    """All of them. `on_end` is told when one ends that cannot be done without, `on_lost` when those on listed namespaces do."""
+    """All of them. `on_end` is told when one ends that cannot be done without, `on_lost` when those on listed namespaces do.
+
+    `on_over` is told when none is left.
+    """
 
     login: Login
     scope: Scope
     on_event: Event
     on_end: Callable[[], None]
     on_lost: Callable[[], None]
+    on_over: Callable[[], None]
     readable: frozenset[str] = frozenset()
     """The listed namespaces that are watched now."""
     _steady: list[Watcher] = field(default_factory=list)
     _passing: Watcher | None = None
+    _running: int = 0
 
     def start(self, readable: frozenset[str]) -> None:
         """Begin to watch; of the listed namespaces those that can be read."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self.on_end)]
+            self._steady = [Watcher(self.login, self.on_event, self._miss)]
         else:
             home = (self.scope.operator_namespace,)
             self._steady = [
-                Watcher(self.login, self.on_event, self.on_end, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self.on_end, (SECRETS,), home),
+                Watcher(self.login, self.on_event, self._miss, CLUSTER_WIDE),
+                Watcher(self.login, self.on_event, self._miss, (SECRETS,), home),
             ]
         for watcher in self._steady:
-            watcher.start()
+            self._begin(watcher)
         self.follow(readable)
 
     def follow(self, readable: frozenset[str]) -> None:
@@ -58,7 +63,7 @@ class Watches:
         if readable:
             watcher = Watcher(self.login, self.on_event, lambda: self._lose(watcher), (SECRETS,), readable)
             self._passing = watcher
-            watcher.start()
+            self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))
 
     def stop(self) -> None:
@@ -71,3 +76,18 @@ class Watches:
         if watcher is self._passing:
             self.readable, self._passing = frozenset(), None
             self.on_lost()
+        self._count_off()
+
+    def _miss(self) -> None:
+        """One has ended that cannot be done without."""
+        self.on_end()
+        self._count_off()
+
+    def _begin(self, watcher: Watcher) -> None:
+        self._running += 1
+        watcher.start()
+
+    def _count_off(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self.on_over()

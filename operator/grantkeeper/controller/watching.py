@@ -1,8 +1,7 @@
 """kopf watches, and does nothing else: its events go to the registry's loop, and it keeps no state anywhere.
 
 It runs in a thread and a loop of its own, because it cancels every task of its loop when it ends. It may end: a watch that is
-refused, or that fails in a way it does not know, stops it. Then this process finishes what is in flight and exits, and is
-started again.
+refused, or that fails in a way it does not know, stops it. Then what is in flight is finished, and everything begins again.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,6 +39,21 @@ CLUSTER_WIDE = (USERGRANTS, OAUTHCONNECTORS, NAMESPACES)
 EVERYTHING = (*CLUSTER_WIDE, SECRETS)
 
 
+class NoDiffBase(kopf.DiffBaseStorage):
+    """What kopf would compare an object with. It copies every object for that, and what is in it, and nobody here asks for a difference."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Nothing of an object is worth comparing."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Nothing was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is stored."""
+
+
 @dataclass(slots=True)
 class Watcher:
     """The watches on some kinds, in some namespaces or, where none is named, everywhere; of Secrets, on those of ours.
@@ -53,6 +68,8 @@ class Watcher:
     namespaces: Collection[str] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _tell: Callable[[], object] = lambda: None
+    """Tells kopf that it has been asked to stop, once it runs."""
 
     def start(self) -> None:
         """Begin to watch; events and the end are told to the loop that calls this."""
@@ -63,6 +80,8 @@ class Watcher:
     def stop(self) -> None:
         """Ask the watches to end."""
         self._stop.set()
+        with suppress(RuntimeError):  # they have ended by themselves
+            self._tell()
 
     def _run(self, home: asyncio.AbstractEventLoop) -> None:
         registry = kopf.OperatorRegistry()
@@ -79,18 +98,20 @@ class Watcher:
             home.call_soon_threadsafe(self.on_end)
 
     async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=settings,
-                clusterwide=not self.namespaces,
-                namespaces=self.namespaces,
-                standalone=True,
-                stop_flag=self._stop,
-                priority=0,
-            )
-        finally:
-            self._stop.set()  # kopf waits for it in a thread, and the loop does not close before that thread ends
+        """Watch until asked to stop. The flag is of this loop: one that a thread waits for keeps the loop from ending when kopf fails."""
+        loop, flag = asyncio.get_running_loop(), asyncio.Event()
+        self._tell = lambda: loop.call_soon_threadsafe(flag.set)
+        if self._stop.is_set():
+            flag.set()
+        await kopf.operator(
+            registry=registry,
+            settings=settings,
+            clusterwide=not self.namespaces,
+            namespaces=self.namespaces,
+            standalone=True,
+            stop_flag=flag,
+            priority=0,
+        )
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
         @kopf.on.login(registry=registry)
@@ -118,9 +139,12 @@ class Watcher:
 
 def _tune(settings: kopf.OperatorSettings) -> None:
     settings.persistence.finalizer = UNUSED_FINALIZER
+    settings.persistence.diffbase_storage = NoDiffBase()
     settings.posting.enabled = False
     settings.scanning.disabled = True
-    settings.watching.server_timeout = 300
+    # The server ends each watch, and says shortly before how far it has come: one that falls silent is known by that, and made anew.
+    settings.watching.server_timeout = 20
+    settings.watching.inactivity_timeout = 25
     settings.watching.connect_timeout = 5
     settings.watching.chunk_size = 500
     settings.watching.label_selectors["secrets"] = KIND_LABEL  # the plural; another spelling filters nothing, silently

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from grantkeeper.resources import AllowedNamespaces, LabelRequirement, LabelSelector, NamespacesFrom, SelectorOperator
+from grantkeeper.choices import NamespacesFrom, SelectorOperator
+from grantkeeper.resources import AllowedNamespaces, LabelRequirement, LabelSelector
 
 
 class Admission(Enum):

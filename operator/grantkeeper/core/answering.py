@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.metadata import Endpoints
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import ConsentRequest
-from grantkeeper.resources import RequestState
 
 ANSWER_TYPE = "grantkeeper.dev/answer"
 JUNK_LIMIT = 3
@@ -49,9 +50,9 @@ class Redeem:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The answer fits and says no; `reason` is a condition reason."""
+    """The answer fits and says no, and this is why."""
 
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def judge_answer(
     if answer.iss is not None and endpoints.issuer is not None and answer.iss != endpoints.issuer:
         return Junk("it is from another server")
     if answer.error is not None:
-        return Refuse("ConsentDenied" if answer.error == "access_denied" else "ExchangeFailed")
+        return Refuse(Reason.CONSENT_DENIED if answer.error == "access_denied" else Reason.EXCHANGE_FAILED)
     if answer.code is None:
         return Junk("it holds neither a code nor an error")
     return Redeem(answer.code)

@@ -108,11 +108,11 @@ def _read_refusal(answer: Answer, members: Mapping[str, object] | None, now: dat
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return Transient("too_many_requests", _wait(answer, now))
     if error in UNCERTAIN_WORDS:
-        return Lost(error, server_failed=True)
+        return Lost(error, server_failed=True, retry_after=_wait(answer, now))
     if error in REJECTED_WORDS:
         return Rejected(error)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Lost("server_error", server_failed=True)
+        return Lost("server_error", server_failed=True, retry_after=_wait(answer, now))
     if error is not None:
         return Rejected(OTHER)
     if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from grantkeeper.core.facts import Facts
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.requests import CONNECT_ANNOTATION
 from grantkeeper.core.times import to_text
 
-REFUSALS = {
-    "ConsentDenied": "The person, or the authorization server, said no; to ask once more, {where}.",
-    "ExchangeFailed": "The consent could not be exchanged for tokens; to ask once more, {where}.",
-    "AccountMismatch": (
+REFUSALS: Mapping[Reason, str] = {
+    Reason.CONSENT_DENIED: "The person, or the authorization server, said no; to ask once more, {where}.",
+    Reason.EXCHANGE_FAILED: "The consent could not be exchanged for tokens; to ask once more, {where}.",
+    Reason.ACCOUNT_MISMATCH: (
         "Another account consented than spec.expectedAccount names ({expected}), or the server did not say which; "
         "what came was thrown away. To ask once more, {where}."
     ),

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from grantkeeper.choices import PKCE, ClientAuthentication, ScopeSeparator
 from grantkeeper.objects import Wire
-from grantkeeper.resources import PKCE, ClientAuthentication, ScopeSeparator
 
 _PLACEHOLDER = re.compile(r"\{([a-zA-Z]+)\}")
 _ADDRESS = re.compile(r"https://(\{[a-zA-Z]+\}|[a-z0-9.-]+)(/(\{[a-zA-Z]+\}|[A-Za-z0-9._~-]+))*/?")

@@ -1,7 +1,6 @@
 """Conditions: every finding as a sentence, with the moment at which it last turned.
 
-The reasons are an API: people write alerts and scripts on them. `Stalled` (kstatus) says that a person must act who is not the
-one being asked for consent.
+`Stalled` (kstatus) says that a person must act who is not the one being asked for consent.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from grantkeeper.core.reasons import STALLED, Reason
 from grantkeeper.core.times import to_text
 from grantkeeper.objects import Condition
 
@@ -30,7 +30,7 @@ class Verdict:
 
     type: str
     truth: Truth
-    reason: str
+    reason: Reason
     message: str = ""
 
     @property
@@ -39,37 +39,19 @@ class Verdict:
         return self.truth is Truth.TRUE
 
 
-STALLED_REASONS = frozenset(
-    {
-        "NamespaceNotAllowed",
-        "ScopesNotOffered",
-        "InvalidTemplate",
-        "Unsealable",
-        "SecretConflict",
-        "IssuerMismatch",
-        "UnknownProvider",
-        "SecretNotFound",
-        "SecretKeyMissing",
-        "SecretNotOffered",
-        "SecretInvalid",
-        "ClientRejected",
-    }
-)
-
-
-def true(kind: str, reason: str, message: str = "") -> Verdict:
+def true(kind: str, reason: Reason, message: str = "") -> Verdict:
     """A condition that holds."""
     return Verdict(kind, Truth.TRUE, reason, message)
 
 
-def false(kind: str, reason: str, message: str) -> Verdict:
+def false(kind: str, reason: Reason, message: str) -> Verdict:
     """A condition that does not hold; the message says what to do."""
     return Verdict(kind, Truth.FALSE, reason, message)
 
 
 def pending(kind: str, message: str) -> Verdict:
     """A condition that nothing is known of yet."""
-    return Verdict(kind, Truth.UNKNOWN, "Pending", message)
+    return Verdict(kind, Truth.UNKNOWN, Reason.PENDING, message)
 
 
 def summarize(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
@@ -78,8 +60,8 @@ def summarize(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     `Ready` repeats the first that is not True, so one column of `kubectl get` says what is wrong.
     """
     broken = next((verdict for verdict in verdicts if not verdict.holds), None)
-    ready = true("Ready", "Ready") if broken is None else Verdict("Ready", broken.truth, broken.reason, broken.message)
-    stalled = next((v for v in verdicts if v.truth is Truth.FALSE and v.reason in STALLED_REASONS), None)
+    ready = true("Ready", Reason.READY) if broken is None else Verdict("Ready", broken.truth, broken.reason, broken.message)
+    stalled = next((v for v in verdicts if v.truth is Truth.FALSE and v.reason in STALLED), None)
     return (*verdicts, ready) if stalled is None else (*verdicts, ready, true("Stalled", stalled.reason, stalled.message))
 
 
@@ -94,7 +76,7 @@ def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generati
             {
                 "type": verdict.type,
                 "status": str(verdict.truth),
-                "reason": verdict.reason,
+                "reason": str(verdict.reason),
                 "message": verdict.message,
                 "lastTransitionTime": to_text(turned),
                 "observedGeneration": generation,

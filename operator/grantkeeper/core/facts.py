@@ -7,7 +7,9 @@ from datetime import datetime
 from enum import Enum, auto
 
 from grantkeeper.core.admission import Admission
+from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.profiles import Profile
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.tokens import IDClaims
 
 
@@ -98,8 +100,8 @@ class Facts:
     trouble_detail: str = ""
     is_dead: bool = False
     """The refresh token that is held has been refused, or may be spent and must not be presented again."""
-    refusal: str | None = None
-    """Condition reason of the last answer that brought no tokens."""
+    refusal: Reason | None = None
+    """Why Authorized does not hold, after the last answer that brought no tokens."""
     expected_account: str = ""
     """Whose consent the spec asks for, in words."""
     failure: str = ""
@@ -122,6 +124,10 @@ class Facts:
     handed_out: tuple[str, ...] = ()
     """Names of all delivered Secrets of ours that there are, the surplus among them."""
     is_suspended: bool = False
+    waits_for_turn: Urgency | None = None
+    """As how urgent it waits for its turn at the server, and is woken when that comes."""
+    is_hurried: bool = False
+    """A refresh must not wait behind others: the leeway in which its token may be presented again runs out."""
     look_again_at: datetime | None = None
     """When something that failed may be tried again."""
     wanted: tuple[str, ...] = ()

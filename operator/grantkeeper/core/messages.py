@@ -20,6 +20,10 @@ class Request:
     headers: Mapping[str, SecretStr | str]
     form: SecretStr
     """The body, encoded as application/x-www-form-urlencoded."""
+    client_secret: SecretStr | None = None
+    """The one of the client's secrets that it is proved by."""
+    alternative: Request | None = None
+    """The same, proved by the client's other secret; for when this one is rejected, and so what it presents was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)

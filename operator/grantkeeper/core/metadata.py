@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal
 from urllib.parse import urlsplit
 
 from grantkeeper.core.documents import Unreadable, read_object
 from grantkeeper.core.messages import Answer
+from grantkeeper.core.reasons import Reason
 from grantkeeper.errors import ProviderError
 from grantkeeper.resources import EndpointsSpec
 
@@ -25,7 +25,7 @@ _OPENID = "/.well-known/openid-configuration"
 class MetadataError(ProviderError):
     """The metadata cannot be used; `reason` is the condition's, the message a sentence that repeats nothing of the document."""
 
-    def __init__(self, reason: Literal["DiscoveryFailed", "IssuerMismatch", "UnknownProvider"], message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -62,7 +62,7 @@ def discovery_urls(issuer: str) -> tuple[str, ...]:
     RFC 8414 section 3.1 puts the well-known part between host and path, OpenID Connect Discovery section 4 after the path.
     """
     if not _is_https(issuer) or "?" in issuer:
-        raise MetadataError("DiscoveryFailed", "the issuer is not an https URL without query and fragment")
+        raise MetadataError(Reason.DISCOVERY_FAILED, "the issuer is not an https URL without query and fragment")
     url = urlsplit(issuer)
     path = url.path.rstrip("/")
     host = f"https://{url.netloc}"
@@ -72,12 +72,12 @@ def discovery_urls(issuer: str) -> tuple[str, ...]:
 def read_metadata(issuer: str, answer: Answer) -> Endpoints:
     """Read a metadata document; MetadataError where it is none, speaks for another issuer, or names what must not be used."""
     if answer.status != HTTPStatus.OK:
-        raise MetadataError("DiscoveryFailed", f"the metadata of {issuer} was answered with status {answer.status}")
+        raise MetadataError(Reason.DISCOVERY_FAILED, f"the metadata of {issuer} was answered with status {answer.status}")
     try:
         document = read_object(answer.body)
     except Unreadable as unreadable:
         kind = "an HTML page" if "html" in answer.content_type.lower() else f"no usable document ({unreadable})"
-        raise MetadataError("DiscoveryFailed", f"the issuer answered with {kind} where its metadata should be") from None
+        raise MetadataError(Reason.DISCOVERY_FAILED, f"the issuer answered with {kind} where its metadata should be") from None
     _check_issuer(issuer, document.get("issuer"))
     _check_pkce(document)
     return Endpoints(
@@ -116,22 +116,27 @@ def _check_issuer(wanted: str, stated: object) -> None:
         return
     if isinstance(stated, str) and stated.rstrip("/") == wanted.rstrip("/"):
         raise MetadataError(
-            "IssuerMismatch", "the server's own name differs from spec.issuer by a slash at the end; write it as the server does"
+            Reason.ISSUER_MISMATCH,
+            "the server's own name differs from spec.issuer by a slash at the end; "
+            "create the connector anew, with spec.issuer as the server writes it",
         )
-    raise MetadataError("IssuerMismatch", "the metadata speaks for another issuer than spec.issuer, or the preset, names")
+    raise MetadataError(
+        Reason.ISSUER_MISMATCH,
+        "the metadata speaks for another issuer than spec.issuer, or the preset, names; it cannot be changed: create the connector anew",
+    )
 
 
 def _check_pkce(document: dict[str, object]) -> None:
     """A server that lists its challenge methods and not S256 offers only the one that protects nothing (RFC 9700 section 2.1.1)."""
     methods = document.get("code_challenge_methods_supported")
     if methods is not None and not (isinstance(methods, list) and "S256" in methods):
-        raise MetadataError("DiscoveryFailed", "the server's metadata lists PKCE methods, and S256 is not among them")
+        raise MetadataError(Reason.DISCOVERY_FAILED, "the server's metadata lists PKCE methods, and S256 is not among them")
 
 
 def _endpoint(document: dict[str, object], member: str) -> str:
     url = document.get(member)
     if not isinstance(url, str) or not _is_https(url):
-        raise MetadataError("DiscoveryFailed", f"the metadata's {member} is missing or not an https URL")
+        raise MetadataError(Reason.DISCOVERY_FAILED, f"the metadata's {member} is missing or not an https URL")
     return url
 
 

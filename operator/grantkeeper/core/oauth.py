@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.resources import ClientAuthentication
 
 __all__ = [
     "Answer",
@@ -44,6 +44,8 @@ class Client:
     scope_separator: str = " "
     authorization_parameters: Mapping[str, str] = field(default_factory=dict)
     token_parameters: Mapping[str, str] = field(default_factory=dict)
+    other_secret: SecretStr | None = None
+    """A second one, for when the server rejects the first."""
 
 
 def challenge(verifier: SecretStr) -> str:
@@ -126,7 +128,14 @@ def _post(client: Client, url: str, form: Mapping[str, str]) -> Request:
         proof["client_id"] = client.client_id
     if client.authentication is ClientAuthentication.POST:
         proof["client_secret"] = _secret(client).get_secret_value()
-    return Request(method="POST", url=url, headers=headers, form=SecretStr(urlencode({**form, **proof})))
+    return Request(
+        method="POST",
+        url=url,
+        headers=headers,
+        form=SecretStr(urlencode({**form, **proof})),
+        client_secret=client.secret,
+        alternative=_post(replace(client, secret=client.other_secret, other_secret=None), url, form) if client.other_secret else None,
+    )
 
 
 def _secret(client: Client) -> SecretStr:

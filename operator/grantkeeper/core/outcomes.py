@@ -93,6 +93,8 @@ class Lost:
     reason: str
     server_failed: bool = False
     """The server answered that it failed, rather than with something unusable or not at all."""
+    retry_after: timedelta | None = None
+    """How long it asked to be left alone, at most an hour."""
 
 
 @dataclass(frozen=True, slots=True)

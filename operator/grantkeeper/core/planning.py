@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from grantkeeper.core.asking import unasked_scopes
 from grantkeeper.core.conditions import Verdict, summarize
 from grantkeeper.core.facts import Copy, Facts, Trouble
+from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, warn_of_end
 
 CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
@@ -54,17 +55,17 @@ def plan(facts: Facts) -> Plan:
 
 def _steps(facts: Facts) -> tuple[Step, ...]:
     if facts.is_deleting:
-        return (Step(Act.RELEASE),) if facts.is_held else ()
+        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None else ()
     if not facts.is_kept:
         return ()
     steps = [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
-    if facts.connector.ready and facts.is_served:
+    if facts.connector.endpoints_known and facts.is_served and facts.waits_for_turn is not Urgency.AWAITED:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or must_heed(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
-    if _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
+    if facts.waits_for_turn is None and _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
         steps.append(Step(Act.REFRESH))
     steps += [
         Step(Act.DELIVER, s.name)
@@ -72,6 +73,11 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
         if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.is_served and facts.holding and not facts.is_withheld
     ]
     return tuple(steps)
+
+
+def needs_turn(facts: Facts) -> bool:
+    """Whether anything is to be done now for which a server is asked, whether its turn has come or not."""
+    return any(step.act in {Act.RELEASE, Act.REDEEM, Act.REFRESH} for step in _steps(replace(facts, waits_for_turn=None)))
 
 
 def must_ask(facts: Facts) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from grantkeeper.choices import PKCE, ClientAuthentication, ScopeSeparator
 from grantkeeper.core.catalogue import Preset, fill
 from grantkeeper.core.metadata import MetadataError
-from grantkeeper.resources import PKCE, ClientAuthentication, EndpointsSpec, OAuthConnectorSpec, ScopeSeparator
+from grantkeeper.core.reasons import Reason
+from grantkeeper.resources import EndpointsSpec, OAuthConnectorSpec
 
 _IMMUTABLE = "It cannot be changed: delete this connector and create it anew."
 
@@ -20,7 +22,7 @@ class UnknownProvider(MetadataError):
     """The connector's provider and parameters name no server; the message says which there are."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("UnknownProvider", message)
+        super().__init__(Reason.UNKNOWN_PROVIDER, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grantkeeper.choices import Format
 from grantkeeper.core import templates
 from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import KIND_LABEL, Delivery
 from grantkeeper.core.times import to_text
 from grantkeeper.core.tokens import AccessToken
-from grantkeeper.resources import GROUP, VERSION, Format, SecretSpec, UserGrant
+from grantkeeper.resources import GROUP, VERSION, SecretSpec, UserGrant
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 RELOADER_ANNOTATION = "reloader.stakater.com/ignore"

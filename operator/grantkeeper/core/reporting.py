@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -46,7 +47,7 @@ def describe_grant(
         refresh_token_expiration_time=holding.refresh_expires_at if holding else None,
         expiration_time=holding.expires_at if holding else None,
         last_refresh_time=holding.obtained_at if holding else None,
-        next_refresh_time=refresh_at(facts),
+        next_refresh_time=_whole(refresh_at(facts)),
         last_failure_time=outcome.time if outcome and facts.failures else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
@@ -56,6 +57,8 @@ def describe_grant(
 
 def patch_status(current: Status, desired: Status, resource_version: str) -> dict[str, Any] | None:
     """A merge patch of the status subresource (RFC 7396) that fails when the object has changed; None where nothing differs."""
+    if current == desired:
+        return None  # as nearly always: no need to write out both
     before, after = _wire(current), _wire(desired)
     if before == after:
         return None
@@ -82,6 +85,11 @@ def _describe_request(request: ConsentRequest) -> ConsentRequestStatus:
         expiration_time=request.expires_at,
         reason=request.reason,
     )
+
+
+def _whole(moment: datetime | None) -> datetime | None:
+    """As it is written, in whole seconds: so a status that was read can be equal to one that was made."""
+    return None if moment is None else moment.replace(microsecond=0)
 
 
 def _wire(status: BaseModel) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from grantkeeper.choices import RequestState
 from grantkeeper.core.records import Time
 from grantkeeper.core.tokens import Sealable
-from grantkeeper.resources import OAuthConnector, RequestState, UserGrant
+from grantkeeper.resources import OAuthConnector, UserGrant
 
 CONNECT_ANNOTATION = "grantkeeper.dev/connect"
 """On a grant: the hash of an id that somebody made, who has the link with it and wants a request opened."""

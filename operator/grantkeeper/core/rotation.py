@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from grantkeeper.choices import Rotation
 from grantkeeper.core import schedule
 from grantkeeper.core.tokens import TokenSet, Turnover
-from grantkeeper.resources import RefreshSpec, Rotation
+from grantkeeper.resources import RefreshSpec
 
 KEPT_OFTEN_ENOUGH = 2
 """After so many refreshes in a row that left the refresh token as it was, and none that changed it, the server is held not to rotate."""

@@ -38,6 +38,22 @@ def retry_lost_at(*, obtained_at: datetime, expires_at: datetime | None, now: da
     return max(now, expires_at - reserve(expires_at - obtained_at))
 
 
+def try_again_in(
+    failures: int,
+    chance: float,
+    *,
+    least: timedelta = timedelta(seconds=1),
+    first: timedelta = timedelta(seconds=2),
+    most: timedelta = timedelta(minutes=1),
+) -> timedelta:
+    """How long a grant waits after so many failures in a row: anything up to a bound that doubles, by `chance` in [0, 1).
+
+    Full jitter: what failed together must not come back together, and not in the same order every time either.
+    """
+    bound: timedelta = min(most, first * 2 ** min(max(failures - 1, 0), 20))
+    return max(least, bound * chance)
+
+
 def back_off(failures: int, uid: str, *, first: timedelta = timedelta(seconds=2), most: timedelta = timedelta(minutes=1)) -> timedelta:
     """How long to wait after so many failures in a row: doubling, up to `most`, in the upper half of it by the uid's own jitter."""
     whole = min(most, first * 2 ** min(failures - 1, 20)) if failures > 0 else timedelta(0)

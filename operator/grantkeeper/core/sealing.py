@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -155,6 +156,27 @@ def hash_connector(spec: OAuthConnectorSpec) -> str:
 
     All of it is immutable and none of it is discovered, so a set opens without asking anybody.
     """
+    return _hash_connector(_This(spec))
+
+
+class _This:
+    """A spec as this very object. Specs are frozen, so it need not be hashed again for every set that is opened with it."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: OAuthConnectorSpec) -> None:
+        self.spec = spec
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _This) and self.spec is other.spec
+
+    def __hash__(self) -> int:
+        return id(self.spec)
+
+
+@lru_cache(maxsize=256)
+def _hash_connector(this: _This) -> str:
+    spec = this.spec
     identity = {"provider", "parameters", "issuer", "endpoints", "client_id"}
     members = spec.model_dump(mode="json", by_alias=True, include=identity, exclude_defaults=True)
     return _encode(hashlib.sha256(canonical_json(members)).digest())

@@ -11,23 +11,27 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from grantkeeper.choices import ClientAuthentication
+from grantkeeper.core import circuits
+from grantkeeper.core.circuits import Circuit
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.metadata import Endpoints
-from grantkeeper.resources import ClientAuthentication, OAuthConnector
+from grantkeeper.core.pacing import Gate
+from grantkeeper.core.reasons import Reason
+from grantkeeper.core.times import to_text
+from grantkeeper.resources import OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
-REJECTED_FOR = timedelta(minutes=10)
-"""How long a rejected client is not used to ask people; then it may be tried again, in case the server has been corrected."""
-UNREACHABLE_FOR = timedelta(minutes=1)
-"""How long a token endpoint that could not be reached counts as away, where the metadata can be had all the same."""
+LONG_REST = timedelta(minutes=1)
+"""A server that asks to be left alone for less is not worth a word in status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why something about a connector does not hold: a condition reason and a sentence."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
@@ -44,15 +48,56 @@ class Standing:
     secret_problem: Problem | None = None
     fetch_problem: Problem | None = None
     """Why the server could not be looked at."""
+    fallback_secret: SecretStr | None = None
+    fallback_problem: Problem | None = None
+    """Why the second client secret will not do; the first serves all the same."""
+    rejected_secret: SecretStr | None = None
+    """Of the two client secrets, the one that the server rejected last: the other one is tried first."""
     noted: Problem | None = None
-    """What token requests have shown, while it counts."""
-    noted_at: datetime | None = None
+    """What token requests have shown of the server or the client, while it counts."""
+    circuit: Circuit | None = None
+    """When that is tried again; there while something is noted."""
+    healed_at: datetime | None = None
+    """When something that was noted last ceased to count; nobody needs to wait for what failed before."""
+    rests_until: datetime | None = None
+    """Until when the server asked to be left alone."""
+    is_long_rest: bool = False
+    """Whether that is long enough to be said."""
     is_judged: bool = False
+
+    @property
+    def is_untested(self) -> bool:
+        """Whether something was noted, and it is unknown whether it still holds, for nobody was due to try."""
+        return self.circuit is not None and self.circuit.is_untested
 
     @property
     def reach_problem(self) -> Problem | None:
         """Why the server is not of use now."""
-        return self.noted or self.fetch_problem
+        return (None if self.is_untested else self.noted) or self.fetch_problem
+
+    @property
+    def secrets(self) -> tuple[SecretStr | None, SecretStr | None]:
+        """The client secret to try first, and the other."""
+        swapped = self.fallback_secret is not None and self.rejected_secret == self.secret
+        return (self.fallback_secret, self.secret) if swapped else (self.secret, self.fallback_secret)
+
+    @property
+    def gate(self) -> Gate:
+        """When something may be presented at the token endpoint. While a problem stands, one at a time finds out whether it does."""
+        if self.circuit is None:
+            return Gate(self.rests_until, self.rests_until)
+        rests_until = self.rests_until or self.circuit.tried_at
+        return Gate(max(rests_until, self.circuit.probe_at), max(rests_until, self.circuit.probe_by_awaited_at), is_narrow=True)
+
+    def has_healed_since(self, reason: str, moment: datetime) -> bool:
+        """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended."""
+        return self.healed_at is not None and moment <= self.healed_at and reason in {"ClientRejected", "Unreachable"}
+
+    def obstacle(self, now: datetime) -> str | None:
+        """Why those that wait for their turn wait long, as the reason of an attempt; None where they do not."""
+        if self.noted is not None and not self.is_untested:
+            return self.noted.reason
+        return "Refused" if self.is_long_rest and self.rests_until is not None and self.rests_until > now else None
 
     @property
     def is_ready(self) -> bool:
@@ -62,17 +107,38 @@ class Standing:
 
 def note(standing: Standing, problem: Problem | None, now: datetime) -> Standing:
     """What a token request has shown of the server or the client: a problem, or that there is none."""
-    return replace(standing, noted=problem, noted_at=now if problem else None, fetch_problem=standing.fetch_problem if problem else None)
+    if problem is None:
+        return replace(heal(standing, now), fetch_problem=None)
+    patience = circuits.CLIENT if problem.reason == "ClientRejected" else circuits.REACH
+    return replace(standing, noted=problem, circuit=circuits.fail(standing.circuit, patience, now))
+
+
+def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | None = None, answered: bool = True) -> Standing:
+    """A token request has shown nothing of the client; the server may have asked to be left alone for so long."""
+    if answered and standing.noted is not None and standing.noted.reason == "Unreachable":
+        standing = heal(standing, now)
+    if standing.circuit is not None:
+        standing = replace(standing, circuit=circuits.hold(standing.circuit, now))
+    if rest is None:
+        return standing
+    until = max(now + rest, standing.rests_until or now)
+    return replace(standing, rests_until=until, is_long_rest=until - now >= LONG_REST)
+
+
+def heal(standing: Standing, now: datetime) -> Standing:
+    """What was noted counts no more."""
+    return standing if standing.noted is None else replace(standing, noted=None, circuit=None, healed_at=now)
 
 
 def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
-    """Forget what was noted of another spec, or too long ago: only trying again can show whether it still holds."""
-    if standing.noted is None or standing.noted_at is None:
+    """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
+    if standing.rests_until is not None and standing.rests_until <= now:
+        standing = replace(standing, rests_until=None, is_long_rest=False)
+    if standing.circuit is None:
         return standing
-    counts_for = REJECTED_FOR if standing.noted.reason == "ClientRejected" else UNREACHABLE_FOR
-    if standing.generation == generation and now - standing.noted_at < counts_for:
-        return standing
-    return replace(standing, noted=None, noted_at=None)
+    if standing.generation != generation:
+        return heal(standing, now)
+    return replace(standing, circuit=circuits.lapse(standing.circuit, now))
 
 
 def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
@@ -81,8 +147,8 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
         return summarize(tuple(pending(kind, "The controller has not looked yet.") for kind in ("Accepted", "ResolvedRefs", "Reachable")))
     return summarize(
         (
-            _verdict("Accepted", standing.metadata_problem),
-            _verdict("ResolvedRefs", standing.secret_problem),
+            _verdict("Accepted", Reason.ACCEPTED, standing.metadata_problem),
+            _verdict("ResolvedRefs", Reason.RESOLVED_REFS, standing.secret_problem or standing.fallback_problem),
             _judge_reach(standing),
         )
     )
@@ -90,39 +156,57 @@ def judge_connector(standing: Standing) -> tuple[Verdict, ...]:
 
 def _judge_reach(standing: Standing) -> Verdict:
     """Nobody was asked where no server is named."""
-    if standing.metadata_problem is not None and standing.metadata_problem.reason == "UnknownProvider":
+    if standing.metadata_problem is not None and standing.metadata_problem.reason is Reason.UNKNOWN_PROVIDER:
         return pending("Reachable", "No server is known that could be reached.")
-    return _verdict("Reachable", standing.reach_problem)
+    if standing.is_untested and standing.noted is not None and standing.circuit is not None and standing.fetch_problem is None:
+        return pending(
+            "Reachable",
+            f"Last seen at {to_text(standing.circuit.tried_at)}: {standing.noted.reason}. Nothing was due since then; the next consent "
+            "or refresh shows whether that still holds.",
+        )
+    if standing.reach_problem is not None:
+        return _verdict("Reachable", Reason.REACHABLE, standing.reach_problem)
+    said = ""
+    if standing.rests_until is not None and standing.is_long_rest:
+        said = f"The server asked to be left alone until {to_text(standing.rests_until)}."
+    elif standing.fallback_secret is not None and standing.rejected_secret == standing.secret:
+        said = "The server rejects the first client secret; the fallback is in use. Replace the first."
+    return true("Reachable", Reason.REACHABLE, said)
 
 
-def _verdict(kind: str, problem: Problem | None) -> Verdict:
-    return true(kind, kind) if problem is None else false(kind, problem.reason, problem.message)
+def _verdict(kind: str, otherwise: Reason, problem: Problem | None) -> Verdict:
+    return true(kind, otherwise) if problem is None else false(kind, problem.reason, problem.message)
 
 
-def judge_client_secret(connector: OAuthConnector, secret: Mapping[str, Any] | None) -> SecretStr | Problem | None:
-    """The client secret that a connector refers to, or why it may not be used; None for a public client.
+def judge_client_secret(
+    connector: OAuthConnector, secret: Mapping[str, Any] | None, *, is_fallback: bool = False
+) -> SecretStr | Problem | None:
+    """The client secret that a connector refers to, or its second one, or why it may not be used; None where it refers to none.
 
     A Secret must be offered by its own label: otherwise whoever may create a connector could have any Secret of the namespace sent
     to a server of his own.
     """
-    reference = connector.spec.client_secret_ref
+    reference = connector.spec.fallback_client_secret_ref if is_fallback else connector.spec.client_secret_ref
+    field = "fallbackClientSecretRef" if is_fallback else "clientSecretRef"
     if connector.spec.client_authentication is ClientAuthentication.NONE or reference is None:
         return None
     name, key = reference.name, reference.key
     if secret is None:
-        return Problem("SecretNotFound", f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}.")
+        return Problem(
+            Reason.SECRET_NOT_FOUND, f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}."
+        )
     if (secret["metadata"].get("labels") or {}).get(CONNECTOR_LABEL) != connector.metadata.name:
-        return Problem("SecretNotOffered", f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
+        return Problem(Reason.SECRET_NOT_OFFERED, f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
     encoded = (secret.get("data") or {}).get(key)
     if encoded is None:
-        return Problem("SecretKeyMissing", f"Secret {name} has no key {key}; add it, or name another key in spec.clientSecretRef.key.")
+        return Problem(Reason.SECRET_KEY_MISSING, f"Secret {name} has no key {key}; add it, or name another key in spec.{field}.key.")
     try:
         text = base64.b64decode(encoded, validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
-        return Problem("SecretInvalid", f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
+        return Problem(Reason.SECRET_INVALID, f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
     if not 0 < len(text) <= CLIENT_SECRET_LIMIT or not text.isprintable():
         return Problem(
-            "SecretInvalid",
+            Reason.SECRET_INVALID,
             f"Key {key} of Secret {name} is not a client secret: it is empty, too long, or holds a line break; write it without a newline.",
         )
     return SecretStr(text)

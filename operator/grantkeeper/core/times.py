@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)  # the same few moments are written several times in every pass
 def to_text(moment: datetime) -> str:
     """RFC 3339 in UTC, in whole seconds: 2026-11-21T06:30:00Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

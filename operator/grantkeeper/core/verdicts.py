@@ -10,6 +10,7 @@ from grantkeeper.core.admission import Admission
 from grantkeeper.core.asking import REFUSALS, describe_waiting, describe_widening, say_where
 from grantkeeper.core.conditions import Verdict, false, pending, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
+from grantkeeper.core.reasons import Reason
 from grantkeeper.core.times import to_text
 
 END_WARNED_OF = {timedelta(days=1): "a day", timedelta(days=7): "a week"}
@@ -23,17 +24,19 @@ def accepted(facts: Facts) -> Verdict:
     name, elsewhere = facts.connector.name, facts.connector.namespace
     if not facts.connector.exists:
         place = f"namespace {elsewhere}; create it there" if elsewhere else "this namespace; create it"
-        return false("Accepted", "ConnectorNotFound", f"There is no OAuthConnector {name} in {place}.")
+        return false("Accepted", Reason.CONNECTOR_NOT_FOUND, f"There is no OAuthConnector {name} in {place}.")
     if facts.connector.admission is Admission.UNKNOWN:
         return pending("Accepted", "The labels of this namespace have not been read yet.")
     if facts.connector.admission is Admission.REFUSED:
-        return false("Accepted", "NamespaceNotAllowed", NOT_ADMITTED.format(name=name, namespace=elsewhere))
+        return false("Accepted", Reason.NAMESPACE_NOT_ALLOWED, NOT_ADMITTED.format(name=name, namespace=elsewhere))
     if facts.connector.lacks:
         missing = " ".join(facts.connector.lacks)
-        return false("Accepted", "ScopesNotOffered", f"The connector does not offer: {missing}. Add them to its scopes, or drop them here.")
+        return false(
+            "Accepted", Reason.SCOPES_NOT_OFFERED, f"The connector does not offer: {missing}. Add them to its scopes, or drop them here."
+        )
     if facts.template_fault:
-        return false("Accepted", "InvalidTemplate", f"{facts.template_fault}.")
-    return true("Accepted", "Accepted")
+        return false("Accepted", Reason.INVALID_TEMPLATE, f"{facts.template_fault}.")
+    return true("Accepted", Reason.ACCEPTED)
 
 
 def authorized(facts: Facts) -> Verdict:
@@ -43,7 +46,7 @@ def authorized(facts: Facts) -> Verdict:
     verdict = _judge_consent(facts)
     if not facts.is_suspended or facts.has_open_request or verdict.holds:
         return verdict
-    if verdict.reason in {"AwaitingConsent", "Pending"}:
+    if verdict.reason in {Reason.AWAITING_CONSENT, Reason.PENDING}:
         return pending("Authorized", ASKED_WHEN_RESUMED)
     return replace(verdict, message=f"{verdict.message} {ASKED_WHEN_RESUMED}")
 
@@ -60,7 +63,7 @@ def _judge_unkept(facts: Facts) -> Verdict | None:
         message += f" The account is connected; what came was {'revoked at once' if facts.profile.revoked else THROWN_AWAY}."
     if facts.holding is not None:
         message += " The tokens from before stay sealed: they go on when it is Enabled again, and end with the grant."
-    return false("Authorized", "TokensNotKept", message)
+    return false("Authorized", Reason.TOKENS_NOT_KEPT, message)
 
 
 THROWN_AWAY = "thrown away, but not revoked: the server does not take it, or tokens that are held may be the same account's"
@@ -70,38 +73,38 @@ def _judge_consent(facts: Facts) -> Verdict:
     if facts.trouble is Trouble.REPLACED:
         return false(
             "Authorized",
-            "ConnectorReplaced",
+            Reason.CONNECTOR_REPLACED,
             f"The connector is no longer the client that these tokens belong to. To consent again, {say_where(facts)}.",
         )
     if facts.trouble is Trouble.UNSEALABLE:
         return false(
             "Authorized",
-            "Unsealable",
+            Reason.UNSEALABLE,
             f"The sealed tokens do not open here ({facts.trouble_detail}); restore the keyring. They are kept as they are.",
         )
-    if facts.is_dead and facts.refusal == "AccountMismatch":
+    if facts.is_dead and facts.refusal is Reason.ACCOUNT_MISMATCH:
         return false(
             "Authorized",
-            "AccountMismatch",
+            Reason.ACCOUNT_MISMATCH,
             f"A refresh brought another account's token, which is not used. To consent again, {say_where(facts)}.",
         )
     if facts.is_dead:
         return false(
             "Authorized",
-            "ReauthorizationRequired",
+            Reason.REAUTHORIZATION_REQUIRED,
             f"The authorization server refuses the refresh token, or it may be spent. To consent again, {say_where(facts)}.",
         )
     if facts.holding is not None:
-        return true("Authorized", "Consented", describe_widening(facts) if facts.is_served else "")
+        return true("Authorized", Reason.CONSENTED, describe_widening(facts) if facts.is_served else "")
     if facts.refusal is not None and facts.is_served:
         return false("Authorized", facts.refusal, REFUSALS[facts.refusal].format(expected=facts.expected_account, where=say_where(facts)))
     if (why := _why_no_one_is_asked(facts)) is not None:
         return pending("Authorized", why)
-    return false("Authorized", "AwaitingConsent", describe_waiting(facts))
+    return false("Authorized", Reason.AWAITING_CONSENT, describe_waiting(facts))
 
 
 def _why_no_one_is_asked(facts: Facts) -> str | None:
-    if not facts.is_served:
+    if not facts.is_served or not facts.connector.exists:
         return "No one is asked: see Accepted."
     if facts.connector.exists and facts.connector.lacks:
         return "No one is asked for scopes that the connector does not offer."
@@ -127,27 +130,28 @@ def fresh(facts: Facts) -> Verdict:
     """The access token has not expired, and is kept so."""
     holding = facts.holding
     if facts.is_suspended:
-        return false("Fresh", "Suspended", "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
+        return false("Fresh", Reason.SUSPENDED, "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
     if holding is None or not facts.connector.keeps_tokens:
         return pending("Fresh", NOTHING_HELD)
     failing = f" Refreshing fails: {facts.failure}." if facts.failure else ""
     said = " ".join(filter(None, (failing.strip(), warn_of_end(facts))))
     if holding.expires_at is None:
-        return true("Fresh", "NeverExpires", said)
+        return true("Fresh", Reason.NEVER_EXPIRES, said)
     if facts.now < holding.expires_at:
-        return true("Fresh", "Unexpired", said)
+        return true("Fresh", Reason.UNEXPIRED, said)
     expired = f"The access token expired at {to_text(holding.expires_at)}."
     if not holding.is_refreshable:
-        return false("Fresh", "NotRefreshable", f"{expired} The server gave no refresh token. To consent again, {say_where(facts)}.")
+        return false("Fresh", Reason.NOT_REFRESHABLE, f"{expired} The server gave no refresh token. To consent again, {say_where(facts)}.")
     if not facts.is_served:
-        return false("Fresh", "Expired", f"{expired} It is not refreshed: see Accepted.")
+        return false("Fresh", Reason.EXPIRED, f"{expired} It is not refreshed: see Accepted.")
     if facts.is_dead:
-        return false("Fresh", "Expired", f"{expired} It is not refreshed: see Authorized.")
+        return false("Fresh", Reason.EXPIRED, f"{expired} It is not refreshed: see Authorized.")
     if facts.failure:
-        return false("Fresh", "RefreshFailing", expired + failing)
+        return false("Fresh", Reason.REFRESH_FAILING, expired + failing)
     if facts.connector.is_judged and not facts.connector.ready:
-        return false("Fresh", "ConnectorNotReady", f"{expired} The connector is not ready: see its own status.")
-    return false("Fresh", "Expired", f"{expired} It is being refreshed.")
+        why = "is not ready: see its own status" if facts.connector.exists else "is not there: see Accepted"
+        return false("Fresh", Reason.CONNECTOR_NOT_READY, f"{expired} The connector {why}.")
+    return false("Fresh", Reason.EXPIRED, f"{expired} It is being refreshed.")
 
 
 def warn_of_end(facts: Facts) -> str:
@@ -175,17 +179,17 @@ def delivered(facts: Facts) -> Verdict:
         if secret.copy is Copy.FOREIGN:
             return false(
                 "Delivered",
-                "SecretConflict",
+                Reason.SECRET_CONFLICT,
                 f"Secret {secret.name} exists and is not grantkeeper's; it is not touched. Delete it, or deliver to another name.",
             )
         if secret.copy is Copy.UNWRITABLE:
-            return false("Delivered", "WriteFailed", f"Secret {secret.name} cannot be written: {secret.detail}.")
+            return false("Delivered", Reason.WRITE_FAILED, f"Secret {secret.name} cannot be written: {secret.detail}.")
     behind = [secret.name for secret in facts.secrets if secret.copy is not Copy.CURRENT]
     if behind and not facts.connector.exists:
         return pending("Delivered", f"Nothing can be written without the connector: {', '.join(behind)}.")
     if behind:
         return pending("Delivered", f"Being written: {', '.join(behind)}.")
-    return true("Delivered", "Delivered" if facts.secrets else "OnRequest")
+    return true("Delivered", Reason.DELIVERED if facts.secrets else Reason.ON_REQUEST)
 
 
 def _judge_withdrawal(facts: Facts) -> Verdict:
