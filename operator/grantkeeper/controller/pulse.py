@@ -1,6 +1,6 @@
 """Whether the controller lives and works, as kubelet asks it.
 
-A restart is the only medicine that kubelet has, and it is not harmless: tokens that have come and are not stored yet die with
+A restart is the only medicine that kubelet has, and it is not harmless: tokens that have come and are in no journal yet die with
 the process. So an API server or an authorization server that is away makes nobody ill, and nothing counts while such tokens are held.
 """
 
