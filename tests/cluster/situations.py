@@ -161,7 +161,7 @@ class Director:
     def _consent_at_the_odd_server(self) -> None:
         """Somebody consents to each of its grants, and each time it answers something else."""
         brief = {"expires_in": SHORT, "refresh_token": "a-refresh-token"}
-        for name, members in (("everlasting", {}), ("unrenewed", {"expires_in": SHORT}), ("failing", brief)):
+        for name, members in (("everlasting", {"scope": "read write"}), ("unrenewed", {"expires_in": SHORT}), ("failing", brief)):
             self.odd.answer(_json({"access_token": f"token-of-{name}", "token_type": "Bearer", **members}))
             with Traveller(self.stage) as person:
                 person.arrive(forge(self.stage, person.set_out(self.stage.link(name)), connector="odd"))

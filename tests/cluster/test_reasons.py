@@ -76,6 +76,12 @@ def test_reason_is_said_where_it_holds(prepared: Stage, situation: Situation) ->
         wait_for(lambda: (kind, ready["reason"]) in _read_events(prepared, situation.name), f"an Event of {situation.name}", within=10)
 
 
+def test_scopes_that_are_granted_beyond_what_was_asked_are_recorded(prepared: Stage) -> None:
+    found = status(prepared.wait_grant("everlasting", lambda grant: "grantedScopes" in status(grant), within=WITHIN))
+    assert (found["requestedScopes"], found["grantedScopes"]) == (["read"], ["read", "write"])
+    assert "missingScopes" not in found
+
+
 def _see_it_is_consistent(found: Object, kind: str) -> None:
     """Each condition is of this generation and of the list, `Ready` repeats the first that is not true, `Stalled` is as it should be."""
     known, said = CONDITIONS[kind], {told["type"]: told for told in status(found)["conditions"]}
