@@ -231,6 +231,7 @@ class UserGrantStatus(Wire):
     last_refresh_time: datetime | None = None
     next_refresh_time: datetime | None = None
     last_failure_time: datetime | None = None
+    last_handled_refresh: str | None = None
     failed_refreshes: int | None = None
     sealed_secret_name: str | None = None
     conditions: tuple[Condition, ...] = ()

@@ -22,6 +22,7 @@ from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Attempt, Sealed, Spending
+from grantkeeper.core.refreshing import LONGEST_WISH, REFRESH_ANNOTATION, WISHES_APART, read_refresh_wish
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
@@ -82,7 +83,7 @@ class Gatherer:
         refused = (
             of_this_token
             and outcome is not None
-            and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
+            and (outcome.is_refused or outcome.reason in {"ReauthorizationRequired", "AccountMismatch"})
             and (outcome.spec_generation == grant.metadata.generation or grant.spec.suspend)  # a pause is no new try
         )
         standing = self.connectors.standing(grant.connector_name)
@@ -97,6 +98,7 @@ class Gatherer:
         kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
         open_requests = [request for request in kept if request.state is RequestState.OPEN]
         shown = find_shown(kept, now)
+        wish, handled = read_refresh_wish(grant.metadata.annotations), sealed.handled if sealed else None
         return Gathered(
             grant,
             connector,
@@ -138,6 +140,10 @@ class Gatherer:
                 is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
                 link_ends_at=open_requests[-1].expires_at if open_requests else None,
                 last_refusal=_find_refusal(kept, wanted),
+                refresh_wish=wish if handled is None or wish != handled.refresh else "",
+                refresh_wish_not_before=handled.refreshed_at + WISHES_APART if handled and handled.refreshed_at else None,
+                is_refresh_wish_too_long=len(grant.metadata.annotations.get(REFRESH_ANNOTATION, "")) > LONGEST_WISH,
+                is_revivable=refused and not is_exhausted and outcome is not None and outcome.reason != "AccountMismatch",
                 is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
         )

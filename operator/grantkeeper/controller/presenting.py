@@ -23,10 +23,12 @@ from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
+from grantkeeper.core.refreshing import read_refresh_wish
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
 from grantkeeper.core.standing import Problem
 from grantkeeper.errors import AnswerLost, Conflict, ProviderDistrusted, ProviderUnsent, Unreachable
+from grantkeeper.resources import UserGrant
 
 SEND_BY = timedelta(seconds=5)
 """From the claim to the first byte; later, the claim may be somebody else's in good faith."""
@@ -93,6 +95,11 @@ class Presenter:
         """Present what cannot be spent by it: nobody needs to know beforehand."""
         self._refuse_when_ending()
         return Attempted(self.new_attempt(), sealed, None, time.monotonic())
+
+    def find_refresh_wish(self, grant: UserGrant) -> str:
+        """What a refresh is asked for with by now, for what is on its way answers that, too."""
+        latest = self.connectors.registry.grants.get(grant.metadata.uid, grant)
+        return read_refresh_wish(latest.metadata.annotations)
 
     def _refuse_when_ending(self) -> None:
         if self.is_draining() or not self.leads():

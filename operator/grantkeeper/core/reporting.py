@@ -13,8 +13,9 @@ from grantkeeper.core.asking import missing_scopes
 from grantkeeper.core.conditions import merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
-from grantkeeper.core.planning import Plan, refresh_at
+from grantkeeper.core.planning import Plan
 from grantkeeper.core.records import Sealed
+from grantkeeper.core.refreshing import refresh_at
 from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.core.verdicts import token_state
@@ -49,6 +50,7 @@ def describe_grant(
         last_refresh_time=holding.obtained_at if holding else None,
         next_refresh_time=_whole(refresh_at(facts)),
         last_failure_time=outcome.time if outcome and facts.failures else None,
+        last_handled_refresh=sealed.handled.refresh if sealed and sealed.handled else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
         conditions=tuple(Condition.model_validate(condition) for condition in conditions),
