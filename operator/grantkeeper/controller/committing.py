@@ -52,6 +52,10 @@ class Committer:
         await self.journal.forget(gain.attempt)
         return name
 
+    async def drop(self, gain: Gain) -> None:
+        """Forget a gain that was not stored and is wanted no more: the next life must not store it either."""
+        await self.journal.forget(gain.attempt)
+
     async def note(self, claimed: Sealed, change: Change) -> Sealed | None:
         """Store how an attempt ended that gained nothing; None where the Secret has moved on, and it is of no interest any more."""
         standing = claimed

@@ -235,7 +235,7 @@ class Exchanger:
         gain = gain.model_copy(update={"deliveries": plan_deliveries(grant), "refresh_wish": self.presenter.find_refresh_wish(grant)})
         kept = await self.presenter.committer.keep(attempted.sealed, gain)
         if not kept:
-            await self.presenter.committer.journal.forget(gain.attempt)
+            await self.presenter.committer.drop(gain)
         return kept
 
     async def _fail(self, question: Question, attempted: Attempted, reason: str) -> None:
