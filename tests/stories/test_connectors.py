@@ -143,6 +143,11 @@ async def test_a_client_that_is_rejected_is_said_until_its_spec_changes() -> Non
     scene.provider.next = [answering({"error": "invalid_client"}, 401)]
     await scene.pass_time(DUE)
     assert (await scene.connector())["reasons"]["Ready"] == "ClientRejected"
+    said = next(c["message"] for c in (await scene.connector())["conditions"] if c["type"] == "Reachable")
+    mend, _, otherwise = said.partition("If ")
+    assert "correct the client secret, spec.clientAuthentication" in mend
+    assert "clientID" not in mend, "it cannot be changed"
+    assert otherwise == "spec.clientID is wrong, delete this connector and create it anew, since it cannot be changed."
     await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"scopeSeparator": "Comma"}})
     await scene.settle()
     assert (await scene.connector())["reasons"]["Ready"] == "Ready"

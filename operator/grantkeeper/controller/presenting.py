@@ -157,8 +157,9 @@ class Presenter:
                     connector,
                     Problem(
                         Reason.CLIENT_REJECTED,
-                        f"The authorization server rejects the client ({outcome.reason}); correct spec.clientID, the client secret "
-                        "or spec.clientAuthentication.",
+                        f"The authorization server rejects the client ({outcome.reason}); correct the client secret, "
+                        "spec.clientAuthentication, or what is registered at the server. If spec.clientID is wrong, delete this "
+                        "connector and create it anew, since it cannot be changed.",
                     ),
                 )
             case Granted() | Dead():
