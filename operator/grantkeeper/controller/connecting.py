@@ -17,17 +17,18 @@ from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
 from grantkeeper.choices import PKCE
+from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
-from grantkeeper.core.conditions import merge
+from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.reporting import patch_status
+from grantkeeper.core.reporting import describe_connector, patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
     Problem,
@@ -40,8 +41,7 @@ from grantkeeper.core.standing import (
     note_inconclusive,
 )
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
-from grantkeeper.objects import Condition
-from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, OAuthConnectorStatus, SecretKeyRef
+from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, SecretKeyRef
 
 log = structlog.get_logger()
 
@@ -86,6 +86,7 @@ class Connectors:
     key_sets: KeySets
     pacer: Pacer
     """Told whenever something is learned that may let a connector's grants go on, or keep them."""
+    announcer: Announcer
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
 
@@ -251,17 +252,9 @@ class Connectors:
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
         name = (connector.metadata.namespace, connector.metadata.name)
-        conditions = merge(
-            connector.status.conditions, judge_connector(standing), generation=connector.metadata.generation, now=self.clock()
-        )
+        verdicts, grants = judge_connector(standing), self.registry.count_grants(name)
         server = show_server(standing.endpoints) if standing.endpoints is not None else None
-        desired = OAuthConnectorStatus(
-            observed_generation=connector.metadata.generation,
-            redirect_uri=self.redirect_uri(name),
-            server=server or connector.status.server,
-            grants=self.registry.count_grants(name),
-            conditions=tuple(Condition.model_validate(condition) for condition in conditions),
-        )
+        desired = describe_connector(connector, verdicts, server, redirect_uri=self.redirect_uri(name), grants=grants, now=self.clock())
         patch = patch_status(connector.status, desired, connector.metadata.resource_version)
         if patch is None:
             return
@@ -274,6 +267,9 @@ class Connectors:
             return  # it has just changed: the watch brings it again
         self.registry.note_connector(body)
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
+        if (ready := find_turn(connector.status.conditions, verdicts)) is not None:
+            message = ready.message or "Grants can rely on it."
+            await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

@@ -20,7 +20,7 @@ from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
-from grantkeeper.core.conditions import Truth
+from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.pacing import Rank
 from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
 from grantkeeper.core.reasons import Reason
@@ -153,10 +153,6 @@ class Keeper:
         said = {condition.type: condition for condition in grant.status.conditions}
         if decided.notice and ("Fresh" not in said or decided.notice not in said["Fresh"].message):
             await self.announcer.announce(grant, "RefreshTokenExpires", decided.notice, is_warning=True)
-        before = said.get("Ready")
-        ready = next(verdict for verdict in decided.verdicts if verdict.type == "Ready")
-        if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
-            return
-        message = ready.message or "A fresh access token is delivered."
-        is_warning = ready.truth is Truth.FALSE and ready.reason not in AS_WANTED
-        await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)
+        if (ready := find_turn(grant.status.conditions, decided.verdicts)) is not None:
+            message, is_warning = ready.message or "A fresh access token is delivered.", not ready.holds and ready.reason not in AS_WANTED
+            await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)

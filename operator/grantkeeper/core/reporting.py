@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from grantkeeper.core.accounts import show
 from grantkeeper.core.asking import missing_scopes
-from grantkeeper.core.conditions import merge
+from grantkeeper.core.conditions import Verdict, merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
 from grantkeeper.core.planning import Plan
@@ -20,7 +20,7 @@ from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.core.verdicts import token_state
 from grantkeeper.objects import Condition
-from grantkeeper.resources import ConsentRequestStatus, UserGrant, UserGrantStatus
+from grantkeeper.resources import ConsentRequestStatus, OAuthConnector, OAuthConnectorStatus, ServerStatus, UserGrant, UserGrantStatus
 
 SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
@@ -53,6 +53,20 @@ def describe_grant(
         last_handled_refresh=sealed.handled.refresh if sealed and sealed.handled else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
+        conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+    )
+
+
+def describe_connector(
+    connector: OAuthConnector, verdicts: Sequence[Verdict], server: ServerStatus | None, *, redirect_uri: str, grants: int, now: datetime
+) -> OAuthConnectorStatus:
+    """The status that tells the truth about a connector. What was known of its server stays while nobody knows better."""
+    conditions = merge(connector.status.conditions, verdicts, generation=connector.metadata.generation, now=now)
+    return OAuthConnectorStatus(
+        observed_generation=connector.metadata.generation,
+        redirect_uri=redirect_uri,
+        server=server or connector.status.server,
+        grants=grants,
         conditions=tuple(Condition.model_validate(condition) for condition in conditions),
     )
 
