@@ -40,7 +40,6 @@ from grantkeeper.core.standing import (
     note_inconclusive,
 )
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
-from grantkeeper.objects import Condition
 from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, OAuthConnectorStatus, SecretKeyRef
 
 log = structlog.get_logger()
@@ -260,7 +259,7 @@ class Connectors:
             redirect_uri=self.redirect_uri(name),
             server=server or connector.status.server,
             grants=self.registry.count_grants(name),
-            conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+            conditions=conditions,
         )
         patch = patch_status(connector.status, desired, connector.metadata.resource_version)
         if patch is None:

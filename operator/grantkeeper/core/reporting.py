@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from grantkeeper.core.accounts import show
 from grantkeeper.core.asking import missing_scopes
@@ -18,13 +18,12 @@ from grantkeeper.core.records import Sealed
 from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.core.verdicts import token_state
-from grantkeeper.objects import Condition
-from grantkeeper.resources import ConsentRequestStatus, UserGrant, UserGrantStatus
+from grantkeeper.resources import ConsentRequestStatus, OAuthConnectorStatus, UserGrant, UserGrantStatus
 
 SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
 
-Status = TypeVar("Status", bound=BaseModel)
+Status = TypeVar("Status", bound=OAuthConnectorStatus | UserGrantStatus)
 
 
 def describe_grant(
@@ -51,7 +50,7 @@ def describe_grant(
         last_failure_time=outcome.time if outcome and facts.failures else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
-        conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+        conditions=conditions,
     )
 
 
@@ -92,8 +91,11 @@ def _whole(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(microsecond=0)
 
 
-def _wire(status: BaseModel) -> dict[str, Any]:
-    dumped = status.model_dump(by_alias=True, exclude_none=True)
+_STATUS = TypeAdapter[OAuthConnectorStatus | UserGrantStatus](OAuthConnectorStatus | UserGrantStatus)
+
+
+def _wire(status: OAuthConnectorStatus | UserGrantStatus) -> dict[str, Any]:
+    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True)
     return {name: _plain(value) for name, value in dumped.items() if value not in ((), {})}
 
 
