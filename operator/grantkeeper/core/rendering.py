@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grantkeeper.choices import Format
@@ -227,7 +227,7 @@ def bring_up_to_date(
     """
     surplus = find_surplus(deliveries, copies, wanted)
     return {
-        name: delivery.model_copy(update={"uid": copies[name].uid})
+        name: replace(delivery, uid=copies[name].uid)
         if delivery.uid is None and name in copies and copies[name].delivery == delivery.id
         else delivery
         for name, delivery in deliveries.items()
