@@ -7,10 +7,13 @@ each, and takes three times as much. Texts that all of them repeat are in memory
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.dataclasses import dataclass
 
@@ -28,6 +31,22 @@ Kind = TypeVar("Kind", bound=object)
 
 Word = Annotated[str, AfterValidator(lambda text: sys.intern(str(text)))]
 """A text that many objects have in common: kept once."""
+
+
+@lru_cache(maxsize=1024)
+def _read_moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+Moment = Annotated[datetime, BeforeValidator(lambda value: _read_moment(value) if isinstance(value, str) else value)]
+"""A moment that an object names several times, as the API server writes it: kept once."""
+
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+
+def no_texts() -> Mapping[str, str]:
+    """No labels, or no annotations: one nothing for all."""
+    return NO_TEXTS
 
 
 class Wire(BaseModel):
@@ -53,11 +72,11 @@ class Metadata:
     uid: str
     resource_version: str
     generation: int = 0
-    creation_timestamp: datetime | None = None
-    deletion_timestamp: datetime | None = None
+    creation_timestamp: Moment | None = None
+    deletion_timestamp: Moment | None = None
     finalizers: tuple[Word, ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: Mapping[str, str] = Field(default_factory=no_texts)
+    annotations: Mapping[str, str] = Field(default_factory=no_texts)
 
     @property
     def is_deleting(self) -> bool:
@@ -73,7 +92,7 @@ class Condition:
     status: Word
     reason: Word
     message: str = ""
-    last_transition_time: datetime
+    last_transition_time: Moment
     observed_generation: int | None = None
 
 

@@ -6,6 +6,7 @@ this version does not know are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +25,7 @@ from grantkeeper.choices import (
     SelectorOperator,
     TokenStorage,
 )
-from grantkeeper.objects import Condition, Metadata, Resource, Wire, Word, kept
+from grantkeeper.objects import Condition, Metadata, Moment, Resource, Wire, Word, kept, no_texts
 
 GROUP = "grantkeeper.dev"
 VERSION = "v1alpha1"
@@ -169,9 +170,9 @@ class SecretSpec:
     name: str
     format: Format = Format.TOKEN
     env: str | None = None
-    templates: dict[str, str] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    templates: Mapping[str, str] = Field(default_factory=no_texts)
+    labels: Mapping[str, str] = Field(default_factory=no_texts)
+    annotations: Mapping[str, str] = Field(default_factory=no_texts)
 
 
 class ExpectedAccount(Wire):
@@ -233,11 +234,11 @@ class UserGrantStatus:
     granted_scopes: tuple[str, ...] = ()
     missing_scopes: tuple[str, ...] = ()
     token_generation: int | None = None
-    refresh_token_expiration_time: datetime | None = None
-    expiration_time: datetime | None = None
-    last_refresh_time: datetime | None = None
-    next_refresh_time: datetime | None = None
-    last_failure_time: datetime | None = None
+    refresh_token_expiration_time: Moment | None = None
+    expiration_time: Moment | None = None
+    last_refresh_time: Moment | None = None
+    next_refresh_time: Moment | None = None
+    last_failure_time: Moment | None = None
     failed_refreshes: int | None = None
     sealed_secret_name: str | None = None
     conditions: tuple[Condition, ...] = ()

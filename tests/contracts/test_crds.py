@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 import yaml
@@ -18,11 +18,10 @@ from pydantic.fields import FieldInfo
 
 from contracts.schemas import CRDS, ROOT, VECTORS, Rule, Schema, complaints, find_rules, load_crds, read_example, schema_of, walk
 from grantkeeper.core.servers import FEATURES
-from grantkeeper.objects import Word
 from grantkeeper.resources import GROUP, VERSION, OAuthConnector, UserGrant
 
 MODELS: dict[str, Any] = {"OAuthConnector": OAuthConnector, "UserGrant": UserGrant}
-PLAIN = {str: "string", int: "integer", bool: "boolean", datetime: "string", dict: "object", tuple: "array"}
+PLAIN = {str: "string", int: "integer", bool: "boolean", datetime: "string", dict: "object", Mapping: "object", tuple: "array"}
 WRITTEN_BY_THE_API_SERVER = {".apiVersion", ".kind", ".metadata"}
 
 FIELDS = [
@@ -174,4 +173,4 @@ def _differences_of_model(schema: Schema, model: Any, path: str) -> Iterator[str
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in {Union, UnionType}:
         (annotation,) = (inner for inner in get_args(annotation) if inner is not NoneType)
-    return str if annotation == Word else annotation
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
