@@ -6,9 +6,11 @@ this version does not know are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from grantkeeper.choices import (
     PKCE,
@@ -23,7 +25,7 @@ from grantkeeper.choices import (
     SelectorOperator,
     TokenStorage,
 )
-from grantkeeper.objects import Condition, Resource, Wire
+from grantkeeper.objects import Condition, Metadata, Moment, Resource, Wire, Word, kept, no_texts
 
 GROUP = "grantkeeper.dev"
 VERSION = "v1alpha1"
@@ -153,22 +155,24 @@ class OAuthConnector(Resource):
     status: OAuthConnectorStatus = OAuthConnectorStatus()
 
 
-class ConnectorRef(Wire):
+@kept
+class ConnectorRef:
     """The connector of a grant, by default in the grant's namespace."""
 
-    name: str
-    namespace: str | None = None
+    name: Word
+    namespace: Word | None = None
 
 
-class SecretSpec(Wire):
+@kept
+class SecretSpec:
     """A Secret that always holds a fresh access token."""
 
     name: str
     format: Format = Format.TOKEN
     env: str | None = None
-    templates: dict[str, str] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    templates: Mapping[str, str] = Field(default_factory=no_texts)
+    labels: Mapping[str, str] = Field(default_factory=no_texts)
+    annotations: Mapping[str, str] = Field(default_factory=no_texts)
 
 
 class ExpectedAccount(Wire):
@@ -179,7 +183,8 @@ class ExpectedAccount(Wire):
     domain: str | None = None
 
 
-class UserGrantSpec(Wire):
+@kept
+class UserGrantSpec:
     """The desired state of a grant."""
 
     connector_ref: ConnectorRef
@@ -192,7 +197,8 @@ class UserGrantSpec(Wire):
     revocation_policy: RevocationPolicy = RevocationPolicy.REVOKE
 
 
-class ConsentRequestStatus(Wire):
+@kept
+class ConsentRequestStatus:
     """One thing that a person was asked, as the pages need it. It holds nothing that lets anybody answer."""
 
     hash: str
@@ -204,7 +210,8 @@ class ConsentRequestStatus(Wire):
     reason: str | None = None
 
 
-class Account(Wire):
+@kept
+class Account:
     """The account at the provider that consented."""
 
     subject: str
@@ -214,37 +221,48 @@ class Account(Wire):
     picture: str | None = None
 
 
-class UserGrantStatus(Wire):
+@kept
+class UserGrantStatus:
     """The observed state of a grant."""
 
     observed_generation: int | None = None
     consent_url: str | None = None
     consent_requests: tuple[ConsentRequestStatus, ...] = ()
-    token_state: str | None = None
+    token_state: Word | None = None
     account: Account | None = None
     requested_scopes: tuple[str, ...] = ()
     granted_scopes: tuple[str, ...] = ()
     missing_scopes: tuple[str, ...] = ()
     token_generation: int | None = None
-    refresh_token_expiration_time: datetime | None = None
-    expiration_time: datetime | None = None
-    last_refresh_time: datetime | None = None
-    next_refresh_time: datetime | None = None
-    last_failure_time: datetime | None = None
+    refresh_token_expiration_time: Moment | None = None
+    expiration_time: Moment | None = None
+    last_refresh_time: Moment | None = None
+    next_refresh_time: Moment | None = None
+    last_failure_time: Moment | None = None
     last_handled_refresh: str | None = None
     failed_refreshes: int | None = None
     sealed_secret_name: str | None = None
     conditions: tuple[Condition, ...] = ()
 
 
-class UserGrant(Resource):
+@kept
+class UserGrant:
     """One person's consent to one connector."""
 
+    metadata: Metadata
     spec: UserGrantSpec
     status: UserGrantStatus = UserGrantStatus()
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> UserGrant:
+        """Read an object as the API server sent it."""
+        return _GRANTS.validate_python(body)
 
     @property
     def connector_name(self) -> tuple[str, str]:
         """Namespace and name of the connector."""
         reference = self.spec.connector_ref
         return reference.namespace or self.metadata.namespace, reference.name
+
+
+_GRANTS = TypeAdapter(UserGrant)

@@ -182,7 +182,7 @@ class Eyes:
             }
         )
         seals, generation = self._unsealer(), sight.sealed.meta.generation + 1
-        key, grant = seals.prepare(), UserGrant.model_validate(sight.grant)
+        key, grant = seals.prepare(), UserGrant.read(sight.grant)
         text = seals.seal_tokens(tokens, grant, connector.spec, generation=generation, key=key)
         meta = describe(tokens, generation=generation, attempt="a rival's", kid=key.kid)
         stored = write_sealed(sight.sealed.model_copy(update={"tokenset": text, "claim": None, "meta": meta}), self.home)

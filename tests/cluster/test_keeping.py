@@ -250,3 +250,17 @@ def _wait_gone(stage: Stage, path: str) -> None:
                 return
             time.sleep(0.1)
     raise AssertionError(f"{path} is still there")
+
+
+def test_the_watches_list_nothing_and_begin_before_everything_is_read(stage: Stage) -> None:
+    controller, control_plane = stage.installation.controller, stage.control_plane
+    since = len(control_plane.calls())
+    controller.restart()
+    controller.wait_until_ready()
+    stage.make_ready()
+    kinds = {"usergrants", "oauthconnectors", "namespaces", "secrets"}
+    account = f"{stage.installation.namespace}/grantkeeper-controller"
+    lists = [(c.resource, c.name) for c in control_plane.calls(since) if c.account == account and c.verb == "list" and c.resource in kinds]
+    assert set(lists[:4]) == {(kind, "-") for kind in kinds}, "a field selector of one name is that name to the API server"
+    assert {kind for kind, name in lists[4:] if name is None} == kinds
+    assert [name for _, name in lists[4:] if name is not None] == []

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter
+from pydantic.dataclasses import is_pydantic_dataclass
+from pydantic.fields import FieldInfo
 
 from contracts.schemas import CRDS, ROOT, VECTORS, Rule, Schema, complaints, find_rules, load_crds, read_example, schema_of, walk
 from grantkeeper.core.servers import FEATURES
 from grantkeeper.resources import GROUP, VERSION, OAuthConnector, UserGrant
 
-MODELS: dict[str, type[BaseModel]] = {"OAuthConnector": OAuthConnector, "UserGrant": UserGrant}
-PLAIN = {str: "string", int: "integer", bool: "boolean", datetime: "string", dict: "object", tuple: "array"}
+MODELS: dict[str, Any] = {"OAuthConnector": OAuthConnector, "UserGrant": UserGrant}
+PLAIN = {str: "string", int: "integer", bool: "boolean", datetime: "string", dict: "object", Mapping: "object", tuple: "array"}
 WRITTEN_BY_THE_API_SERVER = {".apiVersion", ".kind", ".metadata"}
 
 FIELDS = [
@@ -124,14 +126,14 @@ def test_invalid_manifest_breaks_a_bound_or_is_left_to_a_rule(path: Path) -> Non
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("part", ["spec", "status"])
 def test_model_reads_the_fields_of_the_crd(kind: str, part: str) -> None:
-    model = MODELS[kind].model_fields[part].annotation
+    model = _fields_of(MODELS[kind])[part].annotation
     assert list(differences(schema_of(kind)["properties"][part], model, part)) == []
 
 
 def differences(schema: Schema, annotation: Any, path: str) -> Iterator[str]:
     """Where a field of the CRD and the type that reads it do not say the same."""
     annotation = _without_none(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_pydantic_dataclass(annotation)):
         yield from _differences_of_model(schema, annotation, path)
     elif isinstance(annotation, type) and issubclass(annotation, StrEnum):
         if set(schema.get("enum", ())) != set(annotation):
@@ -144,8 +146,12 @@ def differences(schema: Schema, annotation: Any, path: str) -> Iterator[str]:
         yield f"{path}: a time in Python only"
 
 
-def _differences_of_model(schema: Schema, model: type[BaseModel], path: str) -> Iterator[str]:
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+def _fields_of(model: Any) -> dict[str, FieldInfo]:  # a model, or a dataclass
+    return dict(model.__pydantic_fields__)
+
+
+def _differences_of_model(schema: Schema, model: Any, path: str) -> Iterator[str]:
+    fields = {field.alias or name: field for name, field in _fields_of(model).items()}
     properties = schema.get("properties", {})
     yield from (f"{path}.{name}: in the CRD only" for name in properties.keys() - fields.keys())
     yield from (f"{path}.{name}: in the model only" for name in fields.keys() - properties.keys())
@@ -167,4 +173,4 @@ def _differences_of_model(schema: Schema, model: type[BaseModel], path: str) -> 
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in {Union, UnionType}:
         (annotation,) = (inner for inner in get_args(annotation) if inner is not NoneType)
-    return annotation
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

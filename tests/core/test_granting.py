@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -221,6 +221,7 @@ def test_an_id_token_is_handed_on_to_be_judged(stated: object, kept: SecretStr |
 
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.from_regex(r"[0-9]{1,400}(\.[0-9]*)?"))
+@example("3600\x1f")
 def test_no_lifetime_is_out_of_bounds(stated: object) -> None:
     lifetime = read_lifetime(stated)
     assert lifetime is None or timedelta(seconds=1) <= lifetime <= timedelta(days=3650)

@@ -40,7 +40,7 @@ GRANT = grant_with()
 SPEC = SecretSpec(name="token")
 WANTED = write_copy(GRANT, SPEC, TOKEN, "d1")
 MEMBERS = {"access_token": "at-1", "token_type": "Bearer", "expires_at": "2026-11-21T12:00:00Z", "scope": "read write"}
-DRESSED = SecretSpec.model_validate({"name": "token", "labels": {"team": "reports"}, "annotations": {"note": "n"}})
+DRESSED = SecretSpec(name="token", labels={"team": "reports"}, annotations={"note": "n"})
 
 
 def stored(wanted: dict[str, Any] = WANTED, **metadata: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def stored(wanted: dict[str, Any] = WANTED, **metadata: Any) -> dict[str, Any]:
 
 
 def files(token: AccessToken = TOKEN, **spec: Any) -> dict[str, str]:
-    return render(SecretSpec.model_validate({"name": "token", **spec}), token, user="alice@example.com")
+    return render(SecretSpec(name="token", **spec), token, user="alice@example.com")
 
 
 @pytest.mark.parametrize(

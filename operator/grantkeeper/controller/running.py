@@ -38,7 +38,7 @@ SWEEP_SOONEST = timedelta(seconds=5)
 PROBE_EVERY = timedelta(seconds=5)
 """How often a listed namespace that could not be read is tried again."""
 READ_AGAIN_AFTER = 1.0
-WATCHES_END_WITHIN = 10.0
+WATCHES_BEGIN_WITHIN, WATCHES_END_WITHIN = 5.0, 10.0
 """Seconds."""
 GRANT, CONNECTOR, COUNT, ORPHAN, KEYRING = "grant", "connector", "count", "orphan", "keyring"
 
@@ -64,16 +64,17 @@ class Controller:
     _is_sweep_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self, login: Login) -> None:
-        """Read everything, watch, and keep, until asked to end or until the watches end; then finish what is in flight."""
-        readable = await self._read_everything()
+        """Watch, read everything, and keep, until asked to end or until the watches end; then finish what is in flight."""
+        watches = Watches(
+            login, self.scope, self.take_in, on_end=self._ended.set, on_gap=self._is_sweep_wanted.set, on_over=self._unwatched.set
+        )
+        watches.start()
+        readable = await self._read_everything(watches)
         if self._ended.is_set():
-            self._unwatched.set()
+            watches.stop()
             return
         collect_less()
-        watches = Watches(
-            login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set, on_over=self._unwatched.set
-        )
-        watches.start(readable)
+        watches.follow(readable)
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
         work = (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again(watches))
         chores = [asyncio.create_task(chore) for chore in work]
@@ -161,12 +162,16 @@ class Controller:
                 await self.sweeper.clear_orphan(key)
                 return None
 
-    async def _read_everything(self) -> frozenset[str]:
+    async def _read_everything(self, watches: Watches) -> frozenset[str]:
         """Read what there is before anything is done, and try until it is read: the API server may be away, or slow.
 
+        The watches begin first, so that nothing falls between the two; where one is late, everything is read once more when it has begun.
         The listed namespaces whose Secrets could be read.
         """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(watches.begun.wait(), WATCHES_BEGIN_WITHIN)
         while not self._ended.is_set():
+            self._is_sweep_wanted.clear()
             try:
                 await self._follow_keyring()
                 readable = await self.sweeper.sweep()

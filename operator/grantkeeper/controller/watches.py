@@ -7,6 +7,7 @@ comes or goes it is started anew, and nothing else is disturbed; neither consent
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,36 +23,39 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Watches:
-    """All of them. `on_end` is told when one ends that cannot be done without, `on_lost` when those on listed namespaces do.
+    """All of them. `on_end` is told when one ends that cannot be done without, `on_over` when none is left.
 
-    `on_over` is told when none is left.
+    `on_gap` is told when something may have changed that none of them brings: when those on listed namespaces end, and each time that a
+    watch begins.
     """
 
     login: Login
     scope: Scope
     on_event: Event
     on_end: Callable[[], None]
-    on_lost: Callable[[], None]
+    on_gap: Callable[[], None]
     on_over: Callable[[], None]
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when all those have begun that cannot be done without: what changes from then on is brought."""
     readable: frozenset[str] = frozenset()
     """The listed namespaces that are watched now."""
     _steady: list[Watcher] = field(default_factory=list)
     _passing: Watcher | None = None
+    _listed: set[str] = field(default_factory=set)
     _running: int = 0
 
-    def start(self, readable: frozenset[str]) -> None:
-        """Begin to watch; of the listed namespaces those that can be read."""
+    def start(self) -> None:
+        """Begin to watch what cannot be done without."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self._miss)]
+            self._steady = [Watcher(self.login, self.on_event, self._note_list, self._miss)]
         else:
             home = (self.scope.operator_namespace,)
             self._steady = [
-                Watcher(self.login, self.on_event, self._miss, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self._miss, (SECRETS,), home),
+                Watcher(self.login, self.on_event, self._note_list, self._miss, CLUSTER_WIDE),
+                Watcher(self.login, self.on_event, self._note_list, self._miss, (SECRETS,), home),
             ]
         for watcher in self._steady:
             self._begin(watcher)
-        self.follow(readable)
 
     def follow(self, readable: frozenset[str]) -> None:
         """Watch these of the listed namespaces from now on."""
@@ -61,7 +65,7 @@ class Watches:
             self._passing.stop()
         self.readable, self._passing = readable, None
         if readable:
-            watcher = Watcher(self.login, self.on_event, lambda: self._lose(watcher), (SECRETS,), readable)
+            watcher = Watcher(self.login, self.on_event, self._note_list, lambda: self._lose(watcher), (SECRETS,), readable)
             self._passing = watcher
             self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))
@@ -71,11 +75,17 @@ class Watches:
         for watcher in (*self._steady, *([self._passing] if self._passing else [])):
             watcher.stop()
 
+    def _note_list(self, path: str) -> None:
+        self._listed.add(path)
+        if len(self._listed) >= sum(watcher.lists for watcher in self._steady):
+            self.begun.set()
+        self.on_gap()
+
     def _lose(self, watcher: Watcher) -> None:
         """It has ended; unless it was to, the next sweep shows which namespaces can still be read."""
         if watcher is self._passing:
             self.readable, self._passing = frozenset(), None
-            self.on_lost()
+            self.on_gap()
         self._count_off()
 
     def _miss(self) -> None:

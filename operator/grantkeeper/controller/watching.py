@@ -1,5 +1,7 @@
 """kopf watches, and does nothing else: its events go to the registry's loop, and it keeps no state anywhere.
 
+It lists nothing, for a sweep does that for a fraction of what it costs kopf: what a list would have told it, a sweep that follows finds.
+
 It runs in a thread and a loop of its own, because it cancels every task of its loop when it ends. It may end: a watch that is
 refused, or that fails in a way it does not know, stops it. Then what is in flight is finished, and everything begins again.
 """
@@ -17,9 +19,11 @@ from typing import Any
 
 import kopf
 import structlog
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.login import Login
+from grantkeeper.adapters.watchsession import open_session
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.resources import GROUP
 
@@ -54,15 +58,25 @@ class NoDiffBase(kopf.DiffBaseStorage):
         """Nothing is stored."""
 
 
+class NoMemories(ResourceMemories):
+    """What kopf would remember of every object, for timers and daemons: here there are none, and it would be as much as the object."""
+
+    async def recall(self, raw_body: kopf.RawBody, **known: Any) -> ResourceMemory:  # noqa: ANN401  # kopf's own signature
+        """Remember it for this event alone."""
+        return await super().recall(raw_body, **{**known, "ephemeral": True})
+
+
 @dataclass(slots=True)
 class Watcher:
     """The watches on some kinds, in some namespaces or, where none is named, everywhere; of Secrets, on those of ours.
 
-    `login` gives the connection, and gives it anew when asked.
+    `login` gives the connection, and gives it anew when asked. `on_list` takes the path of what is watched from now on: what changed
+    before has to be read.
     """
 
     login: Login
     on_event: Event
+    on_list: Callable[[str], None]
     on_end: Callable[[], None]
     kinds: Collection[Kind] = EVERYTHING
     namespaces: Collection[str] = ()
@@ -70,6 +84,11 @@ class Watcher:
     _thread: threading.Thread | None = None
     _tell: Callable[[], object] = lambda: None
     """Tells kopf that it has been asked to stop, once it runs."""
+
+    @property
+    def lists(self) -> int:
+        """How many lists stand before its watches."""
+        return len(self.kinds) * max(1, len(self.namespaces))
 
     def start(self) -> None:
         """Begin to watch; events and the end are told to the loop that calls this."""
@@ -108,6 +127,7 @@ class Watcher:
             settings=settings,
             clusterwide=not self.namespaces,
             namespaces=self.namespaces,
+            memories=NoMemories(),
             standalone=True,
             stop_flag=flag,
             priority=0,
@@ -115,14 +135,11 @@ class Watcher:
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
         @kopf.on.login(registry=registry)
-        async def connect(**_: Any) -> kopf.ConnectionInfo:  # noqa: ANN401  # kopf's own signature
+        async def connect(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401  # kopf's own signature
             credentials = self.login.read()
-            return kopf.ConnectionInfo(
+            return kopf.AiohttpSession(
                 server=credentials.server,
-                ca_data=credentials.ca_data,
-                token=credentials.token.get_secret_value() if credentials.token else None,
-                certificate_data=credentials.certificate_data,
-                private_key_data=credentials.private_key_data,
+                aiohttp_session=open_session(credentials, lambda path: home.call_soon_threadsafe(self.on_list, path)),
                 expiration=datetime.now(UTC) + LOGIN_LASTS,
             )
 
@@ -146,7 +163,7 @@ def _tune(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 20
     settings.watching.inactivity_timeout = 25
     settings.watching.connect_timeout = 5
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 500  # what is asked for in chunks is a list to `open_session`, and stays empty
     settings.watching.label_selectors["secrets"] = KIND_LABEL  # the plural; another spelling filters nothing, silently
     settings.queueing.idle_timeout = 0.5
     settings.networking.request_timeout = 30

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from grantkeeper.core.reasons import STALLED, Reason
-from grantkeeper.core.times import to_text
 from grantkeeper.objects import Condition
 
 
@@ -73,21 +71,21 @@ def find_turn(current: Iterable[Condition], verdicts: Sequence[Verdict]) -> Verd
     return ready if is_news and ready.truth is not Truth.UNKNOWN else None
 
 
-def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generation: int, now: datetime) -> list[dict[str, Any]]:
+def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generation: int, now: datetime) -> tuple[Condition, ...]:
     """The conditions to report: a time changes only where the truth does, so nothing is written when nothing changed."""
     known = {condition.type: condition for condition in current}
-    merged: list[dict[str, Any]] = []
+    merged: list[Condition] = []
     for verdict in verdicts:
         before = known.get(verdict.type)
-        turned = now if before is None or before.status != verdict.truth else before.last_transition_time
+        turned = now.replace(microsecond=0) if before is None or before.status != verdict.truth else before.last_transition_time
         merged.append(
-            {
-                "type": verdict.type,
-                "status": str(verdict.truth),
-                "reason": str(verdict.reason),
-                "message": verdict.message,
-                "lastTransitionTime": to_text(turned),
-                "observedGeneration": generation,
-            }
+            Condition(
+                type=verdict.type,
+                status=verdict.truth,
+                reason=verdict.reason,
+                message=verdict.message,
+                last_transition_time=turned,
+                observed_generation=generation,
+            )
         )
-    return merged
+    return tuple(merged)

@@ -77,7 +77,7 @@ def read_lifetime(stated: object) -> timedelta | None:
     None for anything else, and for what is not positive: servers write 0 and -1 where they mean that nothing expires.
     """
     if isinstance(stated, str) and _NUMBER.fullmatch(stated.strip()):
-        stated = float(stated)
+        stated = float(stated.strip())
     if isinstance(stated, bool) or not isinstance(stated, int | float):
         return None
     seconds = int(min(stated, _LONGEST.total_seconds())) if stated >= 1 else 0

@@ -7,14 +7,19 @@ can never contradict each other. `meta` only repeats what the sealed set says, f
 from __future__ import annotations
 
 import base64
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter
+from pydantic.dataclasses import dataclass as small
 
 from grantkeeper.core.times import from_text, to_text
 from grantkeeper.core.tokens import TokenSet
+from grantkeeper.objects import Word
 
 SEALED_TYPE = "grantkeeper.dev/sealed"
 RECOVERED_TYPE = "grantkeeper.dev/recovered"
@@ -31,8 +36,11 @@ Time = Annotated[
 """An aware datetime; RFC 3339 in the records."""
 
 
+_CONFIG = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
 class Record(BaseModel):
-    """What is written down as JSON: members that this version does not know are ignored."""
+    """What is written down as JSON: members that this version does not know are ignored. Those that every grant has are `small`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -79,11 +87,12 @@ class Claim(Record):
     """The claim on a refresh token whose answer was lost, while a code is redeemed; it stands again if that fails."""
 
 
-class Attempt(Record):
+@small(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Attempt:
     """How the last attempt ended; a refusal outlives a restart by it."""
 
     hash: str | None = None
-    reason: str
+    reason: Word
     time: Time
     spec_generation: int
     failures: int = 0
@@ -92,7 +101,8 @@ class Attempt(Record):
     """The server had refused the token before; this attempt, which somebody asked for, has not shown otherwise."""
 
 
-class Delivery(Record):
+@small(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Delivery:
     """A delivered Secret that is ours: its random id, recorded before it is created, and its uid from then on."""
 
     id: str
@@ -116,14 +126,15 @@ def answer_refresh(handled: Handled | None, wish: str, at: datetime) -> Handled 
     return handled if wish in {"", before.refresh} else before.model_copy(update={"refresh": wish, "refreshed_at": at})
 
 
-class Meta(Record):
+@small(frozen=True, slots=True, kw_only=True, config=_CONFIG)
+class Meta:
     """Hints beside a sealed set; never trusted."""
 
     generation: int
     attempt: str
     obtained_at: Time
     expires_at: Time | None = None
-    kid: str
+    kid: Word
 
 
 def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Meta:
@@ -131,21 +142,22 @@ def describe(tokens: TokenSet, *, generation: int, attempt: str, kid: str) -> Me
     return Meta(generation=generation, attempt=attempt, obtained_at=tokens.obtained_at, expires_at=tokens.expires_at, kid=kid)
 
 
-class Sealed(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
     """One Secret `grant-<uid>` in the operator namespace."""
 
     uid: str
     namespace: str
     name: str
     resource_version: str | None = None
-    annotations: dict[str, str] = Field(default_factory=dict)
-    tokenset: str | None = Field(default=None, repr=False)
-    profile: str | None = Field(default=None, repr=False)
+    annotations: dict[str, str] = field(default_factory=dict)
+    tokenset: str | None = field(default=None, repr=False)
+    profile: str | None = field(default=None, repr=False)
     """What is kept of a consent whose tokens were not: a JWE of its own type."""
-    requests: tuple[str, ...] = Field(default=(), repr=False)
+    requests: tuple[str, ...] = field(default=(), repr=False)
     claim: Claim | None = None
     outcome: Attempt | None = None
-    deliveries: dict[str, Delivery] = Field(default_factory=dict)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
     handled: Handled | None = None
     meta: Meta | None = None
 
@@ -153,6 +165,10 @@ class Sealed(Record):
     def secret_name(self) -> str:
         """The Secret's own name."""
         return sealed_name(self.uid)
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Sealed:
+        """The same with other members, as of a model."""
+        return replace(self, **update)
 
 
 def sealed_name(uid: str) -> str:
@@ -162,6 +178,7 @@ def sealed_name(uid: str) -> str:
 
 _REQUESTS = TypeAdapter(tuple[str, ...])
 _DELIVERIES = TypeAdapter(dict[str, Delivery])
+_CLAIM, _OUTCOME, _HANDLED, _META = TypeAdapter(Claim), TypeAdapter(Attempt), TypeAdapter(Handled), TypeAdapter(Meta)
 
 
 def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
@@ -173,9 +190,14 @@ def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
     for key, text in (("tokenset", sealed.tokenset), ("profile", sealed.profile)):
         if text is not None:
             data[key] = text.encode()
-    for key, record in (("claim", sealed.claim), ("outcome", sealed.outcome), ("handled", sealed.handled), ("meta", sealed.meta)):
-        if record is not None:
-            data[key] = record.model_dump_json(exclude_none=True).encode()
+    if sealed.claim is not None:
+        data["claim"] = _CLAIM.dump_json(sealed.claim, exclude_none=True)
+    if sealed.outcome is not None:
+        data["outcome"] = _OUTCOME.dump_json(sealed.outcome, exclude_none=True)
+    if sealed.handled is not None:
+        data["handled"] = _HANDLED.dump_json(sealed.handled, exclude_none=True)
+    if sealed.meta is not None:
+        data["meta"] = _META.dump_json(sealed.meta, exclude_none=True)
     metadata: dict[str, Any] = {
         "name": sealed.secret_name,
         "namespace": operator_namespace,
@@ -203,16 +225,16 @@ def read_sealed(secret: dict[str, Any]) -> Sealed:
     data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     return Sealed(
         uid=metadata["name"].removeprefix("grant-"),
-        namespace=namespace,
+        namespace=sys.intern(namespace),
         name=name,
         resource_version=metadata.get("resourceVersion"),
         annotations=annotations,
         tokenset=data["tokenset"].decode() if "tokenset" in data else None,
         profile=data["profile"].decode() if "profile" in data else None,
         requests=_REQUESTS.validate_json(data.get("requests", b"[]")),
-        claim=Claim.model_validate_json(data["claim"]) if "claim" in data else None,
-        outcome=Attempt.model_validate_json(data["outcome"]) if "outcome" in data else None,
+        claim=_CLAIM.validate_json(data["claim"]) if "claim" in data else None,
+        outcome=_OUTCOME.validate_json(data["outcome"]) if "outcome" in data else None,
         deliveries=_DELIVERIES.validate_json(data.get("deliveries", b"{}")),
-        handled=Handled.model_validate_json(data["handled"]) if "handled" in data else None,
-        meta=Meta.model_validate_json(data["meta"]) if "meta" in data else None,
+        handled=_HANDLED.validate_json(data["handled"]) if "handled" in data else None,
+        meta=_META.validate_json(data["meta"]) if "meta" in data else None,
     )

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grantkeeper.choices import Format
@@ -16,6 +17,7 @@ from grantkeeper.core.facts import Copy
 from grantkeeper.core.records import KIND_LABEL, Delivery
 from grantkeeper.core.times import to_text
 from grantkeeper.core.tokens import AccessToken
+from grantkeeper.objects import NO_TEXTS
 from grantkeeper.resources import GROUP, VERSION, SecretSpec, UserGrant
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
@@ -27,6 +29,7 @@ ASKED_LABELS_ANNOTATION = f"{GROUP}/labels"
 ASKED_ANNOTATIONS_ANNOTATION = f"{GROUP}/annotations"
 """Which labels and annotations the grant asked for, by their keys: those it asks for no more are taken away."""
 _IS_GENERATION = re.compile("[0-9]{1,18}")  # anybody may write anything there, in any digits and at any length
+_NONE: frozenset[str] = frozenset()
 OUR_LABELS = frozenset({KIND_LABEL, MANAGED_BY_LABEL})
 OUR_ANNOTATIONS = frozenset(
     {
@@ -155,7 +158,7 @@ def read_copy(secret: dict[str, Any]) -> DeliveredCopy:
     owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "UserGrant"]
     generation = annotations.get(GENERATION_ANNOTATION, "")
     return DeliveredCopy(
-        namespace=metadata["namespace"],
+        namespace=sys.intern(metadata["namespace"]),
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
@@ -165,9 +168,13 @@ def read_copy(secret: dict[str, Any]) -> DeliveredCopy:
         digest=digest(secret),
         labels=_but(OUR_LABELS, metadata.get("labels") or {}),
         annotations=_but(OUR_ANNOTATIONS, annotations),
-        asked_labels=frozenset(annotations.get(ASKED_LABELS_ANNOTATION, "").split()),
-        asked_annotations=frozenset(annotations.get(ASKED_ANNOTATIONS_ANNOTATION, "").split()),
+        asked_labels=_read_asked(annotations.get(ASKED_LABELS_ANNOTATION)),
+        asked_annotations=_read_asked(annotations.get(ASKED_ANNOTATIONS_ANNOTATION)),
     )
+
+
+def _read_asked(stated: str | None) -> frozenset[str]:
+    return frozenset(stated.split()) if stated else _NONE
 
 
 def replace_copy(copy: DeliveredCopy, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +234,7 @@ def bring_up_to_date(
     """
     surplus = find_surplus(deliveries, copies, wanted)
     return {
-        name: delivery.model_copy(update={"uid": copies[name].uid})
+        name: replace(delivery, uid=copies[name].uid)
         if delivery.uid is None and name in copies and copies[name].delivery == delivery.id
         else delivery
         for name, delivery in deliveries.items()
@@ -235,5 +242,5 @@ def bring_up_to_date(
     }
 
 
-def _but(keys: Collection[str], members: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in members.items() if key not in keys}
+def _but(keys: Collection[str], members: Mapping[str, str]) -> Mapping[str, str]:
+    return {key: value for key, value in members.items() if key not in keys} or NO_TEXTS

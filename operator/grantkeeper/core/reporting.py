@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from grantkeeper.core.accounts import show
 from grantkeeper.core.asking import missing_scopes
@@ -19,13 +19,12 @@ from grantkeeper.core.refreshing import refresh_at
 from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.core.verdicts import token_state
-from grantkeeper.objects import Condition
 from grantkeeper.resources import ConsentRequestStatus, OAuthConnector, OAuthConnectorStatus, ServerStatus, UserGrant, UserGrantStatus
 
 SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
 
-Status = TypeVar("Status", bound=BaseModel)
+Status = TypeVar("Status", bound=OAuthConnectorStatus | UserGrantStatus)
 
 
 def describe_grant(
@@ -53,7 +52,7 @@ def describe_grant(
         last_handled_refresh=sealed.handled.refresh if sealed and sealed.handled else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
-        conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+        conditions=conditions,
     )
 
 
@@ -67,7 +66,7 @@ def describe_connector(
         redirect_uri=redirect_uri,
         server=server or connector.status.server,
         grants=grants,
-        conditions=tuple(Condition.model_validate(condition) for condition in conditions),
+        conditions=conditions,
     )
 
 
@@ -108,8 +107,11 @@ def _whole(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(microsecond=0)
 
 
-def _wire(status: BaseModel) -> dict[str, Any]:
-    dumped = status.model_dump(by_alias=True, exclude_none=True)
+_STATUS = TypeAdapter[OAuthConnectorStatus | UserGrantStatus](OAuthConnectorStatus | UserGrantStatus)
+
+
+def _wire(status: OAuthConnectorStatus | UserGrantStatus) -> dict[str, Any]:
+    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True)
     return {name: _plain(value) for name, value in dumped.items() if value not in ((), {})}
 
 

@@ -1,0 +1,67 @@
+"""The session that kopf is given: it logs in, watches are as they were asked for, and of a list nothing comes but its version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from fakes.scripted_server import Script, ScriptedServer, scripted_server
+from grantkeeper.adapters.login import Credentials
+from grantkeeper.adapters.watchsession import open_session
+from grantkeeper.controller.watching import NoMemories
+from parts.certificates import CA, make_ca
+
+SECRETS = "/api/v1/secrets"
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> CA:
+    return make_ca(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+async def server(ca: CA) -> AsyncIterator[ScriptedServer]:
+    async with scripted_server(*ca.issue(["127.0.0.1"])) as running:
+        yield running
+
+
+def log_in(server: ScriptedServer, ca: CA) -> Credentials:
+    return Credentials(f"https://127.0.0.1:{server.port}", ca.path.read_text(), SecretStr("a-token"))
+
+
+async def ask(server: ScriptedServer, ca: CA, target: str) -> tuple[str, list[str]]:
+    """What the server was asked for, and which lists were said to be answered."""
+    listed: list[str] = []
+    credentials = log_in(server, ca)
+    async with open_session(credentials, listed.append) as session, session.get(credentials.server + target) as response:
+        await response.read()
+    (received,) = server.received
+    assert received.headers["authorization"] == "Bearer a-token"
+    return received.target, listed
+
+
+async def test_a_list_is_asked_for_what_nothing_is_called_and_said_to_be_answered(server: ScriptedServer, ca: CA) -> None:
+    target, listed = await ask(server, ca, f"{SECRETS}?limit=500&labelSelector=grantkeeper.dev/kind")
+    query = {"limit": ["500"], "labelSelector": ["grantkeeper.dev/kind"], "fieldSelector": ["metadata.name=-"]}
+    assert (urlsplit(target).path, parse_qs(urlsplit(target).query)) == (SECRETS, query)
+    assert listed == [SECRETS]
+
+
+@pytest.mark.parametrize("target", [f"{SECRETS}?watch=true&resourceVersion=7", "/apis/grantkeeper.dev/v1alpha1"])
+async def test_anything_else_is_asked_for_as_it_is(server: ScriptedServer, ca: CA, target: str) -> None:
+    assert await ask(server, ca, target) == (target, [])
+
+
+async def test_a_list_that_was_refused_is_not_said_to_be_answered(server: ScriptedServer, ca: CA) -> None:
+    server.answer(Script(status=403))
+    assert (await ask(server, ca, f"{SECRETS}?limit=500"))[1] == []
+
+
+def test_kopf_remembers_no_object() -> None:
+    memories = NoMemories()
+    asyncio.run(memories.recall({"metadata": {"uid": "1"}}, noticed_by_listing=True))
+    assert list(memories.iter_all_memories()) == []
