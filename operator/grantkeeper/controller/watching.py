@@ -18,6 +18,7 @@ from typing import Any
 import kopf
 import structlog
 
+from grantkeeper.adapters import looping
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.login import Login
 from grantkeeper.core.records import KIND_LABEL
@@ -91,7 +92,7 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            asyncio.run(self._watch(registry, settings))
+            looping.run(self._watch(registry, settings))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
