@@ -20,6 +20,7 @@ from grantkeeper.adapters.login import Login
 from grantkeeper.controller.agenda import Agenda, Subject
 from grantkeeper.controller.collecting import collect_less
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.echoes import Echoes
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.registry import Registry
@@ -71,7 +72,13 @@ class Controller:
             return
         collect_less()
         watches = Watches(
-            login, self.scope, self.take_in, on_end=self._ended.set, on_lost=self._is_sweep_wanted.set, on_over=self._unwatched.set
+            login,
+            self.scope,
+            self.take_in,
+            on_end=self._ended.set,
+            on_lost=self._is_sweep_wanted.set,
+            on_over=self._unwatched.set,
+            is_known=Echoes(self.registry).knows,
         )
         watches.start(readable)
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))

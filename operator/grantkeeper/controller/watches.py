@@ -14,7 +14,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.adapters.login import Login
-from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Watcher
+from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Known, Watcher
 from grantkeeper.core.namespaces import Scope
 
 log = structlog.get_logger()
@@ -33,6 +33,7 @@ class Watches:
     on_end: Callable[[], None]
     on_lost: Callable[[], None]
     on_over: Callable[[], None]
+    is_known: Known
     readable: frozenset[str] = frozenset()
     """The listed namespaces that are watched now."""
     _steady: list[Watcher] = field(default_factory=list)
@@ -42,12 +43,12 @@ class Watches:
     def start(self, readable: frozenset[str]) -> None:
         """Begin to watch; of the listed namespaces those that can be read."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self._miss)]
+            self._steady = [Watcher(self.login, self.on_event, self._miss, is_known=self.is_known)]
         else:
             home = (self.scope.operator_namespace,)
             self._steady = [
-                Watcher(self.login, self.on_event, self._miss, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self._miss, (SECRETS,), home),
+                Watcher(self.login, self.on_event, self._miss, CLUSTER_WIDE, is_known=self.is_known),
+                Watcher(self.login, self.on_event, self._miss, (SECRETS,), home, self.is_known),
             ]
         for watcher in self._steady:
             self._begin(watcher)
@@ -61,7 +62,7 @@ class Watches:
             self._passing.stop()
         self.readable, self._passing = readable, None
         if readable:
-            watcher = Watcher(self.login, self.on_event, lambda: self._lose(watcher), (SECRETS,), readable)
+            watcher = Watcher(self.login, self.on_event, lambda: self._lose(watcher), (SECRETS,), readable, self.is_known)
             self._passing = watcher
             self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))

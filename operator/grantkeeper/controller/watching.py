@@ -29,6 +29,9 @@ log = structlog.get_logger()
 Event = Callable[[str, str | None, dict[str, Any]], None]
 """Takes a plural, an event type (None for what was there already) and the object."""
 
+Known = Callable[[str, dict[str, Any]], bool]
+"""Tells, in the thread of the watches, whether an object is news: most events only repeat our own writes, and shall wake nobody."""
+
 LOGIN_LASTS = timedelta(minutes=10)
 """How long a token is used before its file is read again; kubelet renews it long before it runs out."""
 UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
@@ -67,6 +70,7 @@ class Watcher:
     on_end: Callable[[], None]
     kinds: Collection[Kind] = EVERYTHING
     namespaces: Collection[str] = ()
+    is_known: Known = lambda _plural, _body: False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _tell: Callable[[], object] = lambda: None
@@ -129,7 +133,9 @@ class Watcher:
 
         def hand_over(plural: str) -> Callable[..., Awaitable[None]]:
             async def on_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's own signature
-                home.call_soon_threadsafe(self.on_event, plural, event["type"], dict(event["object"]))
+                body = dict(event["object"])
+                if event["type"] == "DELETED" or not self.is_known(plural, body):
+                    home.call_soon_threadsafe(self.on_event, plural, event["type"], body)
 
             return on_event
 
