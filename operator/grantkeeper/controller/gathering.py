@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
-from grantkeeper.controller.comparing import Comparer
+from grantkeeper.controller.comparing import Comparer, Drafts
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.pacing import Lane, Pacer
 from grantkeeper.controller.registry import Registry
@@ -54,6 +54,8 @@ class Gathered:
     facts: Facts
     keyring: Keyring
     """What it was opened with."""
+    drafts: Drafts
+    """The delivered Secrets as this pass has written them out so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class Gatherer:
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector, seen)
         profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
         requests = self._open_requests(sealed, connector, seen)
-        holding = self._hold(grant, connector, sealed, opened)
+        drafts = seen.drafts if seen is not None else {}
+        is_same_set = seen is not None and opened is not None and opened is seen.opened
+        holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
         respected_until = self.respect.until(grant.metadata.uid, claim, now)
@@ -130,7 +134,7 @@ class Gatherer:
                 has_lapsed_request=kept != requests,
                 request_expires_at=min((request.expires_at for request in open_requests), default=None),
                 template_fault=rendering.find_template_fault(grant),
-                secrets=self.comparer.compare(grant, sealed, opened, now),
+                secrets=self.comparer.compare(grant, sealed, opened, now, drafts),
                 surplus=self.comparer.find_surplus(grant, sealed),
                 handed_out=self.comparer.find_handed_out(sealed),
                 is_suspended=grant.spec.suspend,
@@ -146,6 +150,7 @@ class Gatherer:
                 is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
             keyring,
+            drafts,
         )
 
     def _open(
