@@ -344,7 +344,7 @@ async def test_a_wish_that_another_leader_has_just_answered_is_not_answered_agai
             SECRETS, write_sealed(sealed.model_copy(update={"handled": Handled(refresh="now")}), OPERATOR_NAMESPACE)
         )
 
-    scene.cluster.troubles.append(Trouble("get", "secrets/grant-", answer_elsewhere))
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", answer_elsewhere))
     await wish(scene, "now")
     assert (len(scene.provider.sent), await handled(scene)) == (1, "now")
     assert await scene.reason() == "ReauthorizationRequired"

@@ -48,6 +48,8 @@ log = structlog.get_logger()
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
+SECRET_KEPT_FOR = timedelta(seconds=1)
+"""How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
 NO_RIGHT = (
     "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
     "watch.namespaces of the chart."
@@ -89,6 +91,8 @@ class Connectors:
     announcer: Announcer
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
+    _secrets_read: dict[Name, tuple[OAuthConnector, datetime]] = field(default_factory=dict)
+    """When the client Secrets were last read, and for which version of the connector."""
 
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
@@ -103,6 +107,7 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             self._standings.pop(name, None)
+            self._secrets_read.pop(name, None)
             self.key_sets.forget(name)
             self.changed(name)
             self.pacer.serve(name)
@@ -140,13 +145,14 @@ class Connectors:
             await self._report(connector, standing, is_counting=True)
 
     async def client(self, name: Name) -> Remembered:
-        """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
+        """The client as it is to be used now. Its secret is read anew after a second, so a changed one counts at once."""
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
         self._start(name, connector)
-        secrets = await self._look_at_secret(connector)
-        self._learn(name, replace(self.standing(name), **secrets))
+        if not self._has_just_read(name, connector):
+            secrets = await self._look_at_secret(connector)
+            self._learn(name, replace(self.standing(name), **secrets))
         standing = self.standing(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
@@ -179,6 +185,13 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
 
+    def _has_just_read(self, name: Name, connector: OAuthConnector) -> bool:
+        """Whether its client Secrets were read a moment ago, and nothing has been noted of it since."""
+        known, read_at = self._secrets_read.get(name, (None, self.clock()))
+        standing = self.standing(name)
+        is_good = standing.secret_problem is None and standing.noted is None and standing.rejected_secret is None
+        return known is connector and is_good and timedelta() <= self.clock() - read_at < SECRET_KEPT_FOR
+
     def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
         self._put(name, standing)
@@ -205,6 +218,7 @@ class Connectors:
 
     async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the client Secrets decide."""
+        name, begun = (connector.metadata.namespace, connector.metadata.name), self.clock()
         found = await self._judge_secret(connector, connector.spec.client_secret_ref)
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}
@@ -216,7 +230,8 @@ class Connectors:
             "fallback_secret": fallback,
             "fallback_problem": second if isinstance(second, Problem) else None,
         }
-        known = self.standing((connector.metadata.namespace, connector.metadata.name))
+        self._secrets_read[name] = (connector, begun)
+        known = self.standing(name)
         if (found, fallback) == (known.secret, known.fallback_secret):
             return parts
         healed = heal(known, self.clock())  # another secret deserves another try

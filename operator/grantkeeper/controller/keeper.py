@@ -62,8 +62,9 @@ class Keeper:
     async def keep(self, uid: str) -> datetime | None:
         """Bring one grant to what its spec asks, and say when to look again."""
         taken: Counter[Step] = Counter()
+        gathered: Gathered | None = None
         while (grant := self.registry.grants.get(uid)) is not None:
-            gathered = self.gatherer.gather(grant, self.clock())
+            gathered = self.gatherer.gather(grant, self.clock(), gathered)
             if await self._seek_holder(gathered):
                 continue
             decided = plan(gathered.facts)

@@ -68,12 +68,11 @@ class Refresher:
         """One refresh, from reading what is held to storing what came. What failed is stored too, as the outcome."""
         grant, connector = gathered.grant, gathered.connector
         reach("refresh.planned")
-        sealed = await self.presenter.vault.read(grant.metadata.uid)
-        if sealed is None or connector is None:
+        if connector is None or (found := await self._find(gathered, connector)) is None:
             return
-        held = self.seals.open_tokens(sealed, connector.spec)
-        if held is None or held.tokens.refresh_token is None or not _is_as_planned(sealed, held, gathered):
-            return  # somebody wrote meanwhile: the next pass sees what
+        sealed, held = found
+        if held.tokens.refresh_token is None:
+            return
         reach("refresh.opened")
         try:
             remembered = await self.presenter.connectors.client(grant.connector_name)
@@ -85,6 +84,7 @@ class Refresher:
         try:
             flight = await self._take_off(gathered, connector, sealed, held, key)
         except Conflict:
+            await self.presenter.vault.read(grant.metadata.uid)  # somebody wrote first: the next look sees what
             return
         reach("refresh.claimed")
         sent_at = self.presenter.clock()
@@ -116,6 +116,21 @@ class Refresher:
             self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
+
+    async def _find(self, gathered: Gathered, connector: OAuthConnector) -> tuple[Sealed, OpenedTokens] | None:
+        """What is to be presented; None where somebody wrote meanwhile, which the next pass sees.
+
+        Where it will be claimed, that is what the plan was made from: the claim replaces this very version or nothing. Without a
+        claim nothing would tell that it is no longer the newest, so it is read anew.
+        """
+        sealed, held = gathered.sealed, gathered.opened
+        if sealed is None or held is None:
+            return None
+        if Manner.of(connector.spec.refresh, held.tokens).rotates:
+            return sealed, held
+        sealed = await self.presenter.vault.read(gathered.grant.metadata.uid)
+        held = self.seals.open_tokens(sealed, connector.spec) if sealed is not None else None
+        return (sealed, held) if sealed is not None and held is not None and _is_as_planned(sealed, held, gathered) else None
 
     async def _take_off(self, gathered: Gathered, connector: OAuthConnector, sealed: Sealed, held: OpenedTokens, key: DataKey) -> Flight:
         """Claim the token where it may be spent; Conflict where somebody wrote first."""

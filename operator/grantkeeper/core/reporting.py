@@ -74,7 +74,8 @@ def patch_status(current: Status, desired: Status, resource_version: str) -> dic
     """A merge patch of the status subresource (RFC 7396) that fails when the object has changed; None where nothing differs."""
     if current == desired:
         return None  # as nearly always: no need to write out both
-    before, after = _wire(current), _wire(desired)
+    turned = {member for member in type(desired).__annotations__ if getattr(current, member) != getattr(desired, member)}
+    before, after = _wire(current, turned), _wire(desired, turned)
     if before == after:
         return None
     return {"metadata": {"resourceVersion": resource_version}, "status": _find_changes(before, after)}
@@ -110,8 +111,8 @@ def _whole(moment: datetime | None) -> datetime | None:
 _STATUS = TypeAdapter[OAuthConnectorStatus | UserGrantStatus](OAuthConnectorStatus | UserGrantStatus)
 
 
-def _wire(status: OAuthConnectorStatus | UserGrantStatus) -> dict[str, Any]:
-    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True)
+def _wire(status: OAuthConnectorStatus | UserGrantStatus, members: set[str]) -> dict[str, Any]:
+    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True, include=members)
     return {name: _plain(value) for name, value in dumped.items() if value not in ((), {})}
 
 
