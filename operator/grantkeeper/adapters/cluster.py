@@ -16,8 +16,8 @@ from grantkeeper.adapters.login import Login
 from grantkeeper.errors import NotFound
 from grantkeeper.settings import Settings
 
-CHUNK = 500
-"""Objects in one answer to a list."""
+CHUNK = 250
+"""Objects in one answer to a list. While one is read it takes ten times its length, and what a process has once taken it keeps."""
 Objects = list[Object]
 _MERGE_PATCH = "application/merge-patch+json"
 
