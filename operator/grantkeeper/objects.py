@@ -41,12 +41,20 @@ def _read_moment(text: str) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(lambda value: _read_moment(value) if isinstance(value, str) else value)]
 """A moment that an object names several times, as the API server writes it: kept once."""
 
+_OURS = "grantkeeper.dev/"
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def no_texts() -> Mapping[str, str]:
     """No labels, or no annotations: one nothing for all."""
     return NO_TEXTS
+
+
+def _pick_ours(stated: object) -> object:
+    """Of annotations those that mean something here: what `kubectl apply` leaves in one is as long as the object."""
+    if not isinstance(stated, Mapping):
+        return stated
+    return {name: value for name, value in stated.items() if str(name).startswith(_OURS)} or NO_TEXTS
 
 
 class Wire(BaseModel):
@@ -75,8 +83,8 @@ class Metadata:
     creation_timestamp: Moment | None = None
     deletion_timestamp: Moment | None = None
     finalizers: tuple[Word, ...] = ()
-    labels: Mapping[str, str] = Field(default_factory=no_texts)
-    annotations: Mapping[str, str] = Field(default_factory=no_texts)
+    annotations: Annotated[Mapping[str, str], BeforeValidator(_pick_ours)] = Field(default_factory=no_texts)
+    """Ours alone."""
 
     @property
     def is_deleting(self) -> bool:

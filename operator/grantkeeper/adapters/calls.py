@@ -113,7 +113,8 @@ class Calls:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout / 2),
                 middlewares=(_send_once,),
-                headers={"User-Agent": "grantkeeper", "Accept": JSON},
+                # Only long lists would be compressed: what is sealed hardly becomes shorter, and it takes both sides longer to do so.
+                headers={"User-Agent": "grantkeeper", "Accept": JSON, "Accept-Encoding": "identity"},
             )
         if time.monotonic() - self._read_at >= self._pace.reread.total_seconds():
             self._read_credentials()

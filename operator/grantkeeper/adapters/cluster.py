@@ -5,6 +5,7 @@ A few verbs and nothing generated: a general client's argument checking and mode
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from grantkeeper.adapters.login import Login
 from grantkeeper.errors import NotFound
 from grantkeeper.settings import Settings
 
-CHUNK = 500
-"""Objects in one answer to a list."""
+CHUNK = 250
+"""Objects in one answer to a list. While one is read it takes ten times its length, and what a process has once taken it keeps."""
 Objects = list[Object]
 _MERGE_PATCH = "application/merge-patch+json"
 
@@ -87,21 +88,30 @@ class Cluster:
             yield page
 
     async def _read(self, kind: Kind, namespace: str | None, labels: str | None) -> AsyncIterator[tuple[Objects, bool]]:
-        """Chunks, and whether each is the first of a list that is read from its start."""
+        """Chunks, and whether each is the first of a list that is read from its start. While one is looked at, the next is asked for."""
         query = {"limit": str(CHUNK)} | ({"labelSelector": labels} if labels else {})
-        more = ""
-        while True:
-            try:
-                page = await self._calls.call("GET", kind.path(namespace), query=query | ({"continue": more} if more else {}))
-            except Expired:
+
+        def ask(more: str) -> asyncio.Task[Object]:
+            return asyncio.create_task(self._calls.call("GET", kind.path(namespace), query=query | ({"continue": more} if more else {})))
+
+        more, coming = "", ask("")
+        try:
+            while True:
+                try:
+                    page = await coming
+                except Expired:
+                    if not more:
+                        raise
+                    more, coming = "", ask("")
+                    continue
+                is_first, more = not more, page.get("metadata", {}).get("continue") or ""
+                if more:
+                    coming = ask(more)
+                yield page.pop("items", None) or [], is_first
                 if not more:
-                    raise
-                more = ""
-                continue
-            yield page.get("items") or [], not more
-            more = page.get("metadata", {}).get("continue") or ""
-            if not more:
-                return
+                    return
+        finally:
+            coming.cancel()
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object, and return it as it was stored. Conflict where the name is taken."""

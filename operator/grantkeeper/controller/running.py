@@ -18,7 +18,7 @@ import structlog
 from grantkeeper.adapters.keys import KEYRING_TYPE, KeyringSecret
 from grantkeeper.adapters.login import Login
 from grantkeeper.controller.agenda import Agenda, Subject
-from grantkeeper.controller.collecting import collect_less
+from grantkeeper.controller.collecting import collect_less, collecting_nothing
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.echoes import Echoes
 from grantkeeper.controller.keeper import Keeper
@@ -181,7 +181,8 @@ class Controller:
             self._is_sweep_wanted.clear()
             try:
                 await self._follow_keyring()
-                readable = await self.sweeper.sweep()
+                with collecting_nothing():
+                    readable = await self.sweeper.sweep()
             except ClusterError as error:
                 log.warning("not everything could be read; it is tried again", error=str(error))
                 await asyncio.sleep(READ_AGAIN_AFTER)

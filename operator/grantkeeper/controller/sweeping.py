@@ -50,8 +50,9 @@ class Sweeper:
             _note_each(self.registry.note_secret, secrets)
             present |= self.registry.stock_of(secrets=secrets)
             answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
+            secrets.clear()
 
-        # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came.
+        # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came; nor one beside the next.
         readable = await self._read_secrets(take_in)
         async for connectors in self.cluster.pages(OAUTHCONNECTORS):
             _note_each(self.registry.note_connector, connectors)
@@ -59,6 +60,7 @@ class Sweeper:
         async for grants in self.cluster.pages(USERGRANTS):
             _note_each(self.registry.note_grant, grants)
             present |= self.registry.stock_of(grants=grants)
+            grants.clear()
         self.registry.forget(known, frozenset(present))
         await self._clear_orphans()
         await self._clear_answers(answers)

@@ -77,6 +77,9 @@ def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generati
     merged: list[Condition] = []
     for verdict in verdicts:
         before = known.get(verdict.type)
+        if before is not None and _says(before) == (verdict.truth, verdict.reason, verdict.message, generation):
+            merged.append(before)  # as nearly always
+            continue
         turned = now.replace(microsecond=0) if before is None or before.status != verdict.truth else before.last_transition_time
         merged.append(
             Condition(
@@ -89,3 +92,7 @@ def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generati
             )
         )
     return tuple(merged)
+
+
+def _says(condition: Condition) -> tuple[str, str, str, int | None]:
+    return condition.status, condition.reason, condition.message, condition.observed_generation

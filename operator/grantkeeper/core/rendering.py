@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from grantkeeper.choices import Format
 from grantkeeper.core import templates
 from grantkeeper.core.facts import Copy
@@ -196,7 +198,7 @@ def digest(secret: dict[str, Any]) -> str:
         {key: value for key, value in (metadata.get("annotations") or {}).items() if key in OUR_ANNOTATIONS},
         {str(owner.get("uid")): owner.get("kind") for owner in metadata.get("ownerReferences") or ()},
     )
-    return hashlib.sha256(json.dumps(promised, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(promised, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def is_ours(copy: DeliveredCopy, delivery: Delivery | None) -> bool:
