@@ -1,0 +1,94 @@
+"""`make chaos`: three replicas in a storm, and the table of what came of it; fails with the story of whatever broke."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import screen
+from bench.figures import find_faults
+from chaos import settings
+from chaos.judging import Judgement, judge
+from chaos.settings import Settings
+from chaos.stage import REPLICAS, installed, open_stage
+from chaos.storm import Storm
+from chaos.wires import Wires
+from demo import ending
+from parts import PartFailed
+
+KEPT = Path(__file__).parents[2] / "build" / "chaos"
+STORIES = 25
+
+
+def main() -> int:
+    """Run a storm; return the exit status."""
+    ending.listen()
+    try:
+        judgement = run(settings.read(os.environ))
+    except (PartFailed, TimeoutError) as failure:
+        print(f"\n✗ {failure}", file=sys.stderr)  # noqa: T201
+        return 1
+    except ending.Ended as ended:
+        return ended.status
+    return conclude(judgement)
+
+
+def run(chosen: Settings) -> Judgement:
+    """Let a storm blow with these settings, and judge it."""
+    print(describe(chosen), flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="grantkeeper-chaos-") as name:
+        directory = Path(name)
+        try:
+            with (
+                open_stage(directory) as stage,
+                Wires(stage.control_plane.port, REPLICAS) as wires,
+                installed(stage, directory / "grantkeeper", [wire.port for wire in wires.all]) as installation,
+            ):
+                stage.build()
+                storm = Storm(stage, installation, wires, chosen)
+                asyncio.run(storm.rage())
+        finally:
+            _keep_logs(directory)
+    (KEPT / "evidence.pickle").write_bytes(pickle.dumps((storm.evidence, storm.over_at, storm.lifetime, storm.unwell)))
+    return judge(storm.evidence, over_at=storm.over_at, lifetime=storm.lifetime, unwell=storm.unwell)
+
+
+def describe(chosen: Settings) -> str:
+    """What is about to happen, in a sentence or two."""
+    what = f"{chosen.grants} grants, tokens of {chosen.lifetime} s, {REPLICAS} replicas, seed {chosen.seed}"
+    if chosen.refreshes is None or chosen.kills is None:
+        return f"{what}: {chosen.storm / 60:.1f} minutes of storm, and some three around it."
+    return (
+        f"{what}: until {chosen.refreshes:,} refreshes and {chosen.kills:,} kills are reached, an hour or more; "
+        f"not beyond {chosen.storm / 60:.0f} minutes."
+    )
+
+
+def conclude(judgement: Judgement) -> int:
+    """Print the table and the stories; the exit status."""
+    print(f"\n{screen.draw(judgement.figures)}\n")  # noqa: T201
+    for breach in judgement.breaches[:STORIES]:
+        print(f"✗ {breach.rule}: {breach.story}")  # noqa: T201
+    if len(judgement.breaches) > STORIES:
+        print(f"✗ and {len(judgement.breaches) - STORIES} more")  # noqa: T201
+    faults = find_faults(judgement.figures)
+    for fault in faults:
+        print(f"✗ {fault}")  # noqa: T201
+    return 1 if faults else 0
+
+
+def _keep_logs(directory: Path) -> None:
+    shutil.rmtree(KEPT, ignore_errors=True)
+    KEPT.mkdir(parents=True)
+    for log in directory.glob("*/*.log"):
+        if log.name != "audit.log":  # long, and of no use without the cluster
+            shutil.copy(log, KEPT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""How long a storm lasts and how hard it blows: `make chaos` takes at most ten minutes, `make chaos LONG=1` an hour and more.
+
+`SEED=<anything>` repeats the draws of an earlier storm. What comes of them is another thing each time: three processes and two
+servers keep no step with each other.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from chaos.weather import Odds
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Numbers and seconds."""
+
+    seed: str
+    grants: int = 300
+    lifetime: int = 10
+    """Of access tokens; on a machine that cannot refresh all of them as often, as long as it takes."""
+    load: float = 0.6
+    """Of what the machine can do: the refreshes that fall due."""
+    storm: float = 390
+    """How long it blows, at most."""
+    refreshes: int | None = None
+    """With `kills`: it ends as soon as both are reached; None where only time ends it."""
+    kills: int | None = None
+    calls_a_kill: tuple[int, int] = (30, 100)
+    """So many refreshes are between two kills: when nobody leads, nobody is killed, and a slow machine is not killed to death."""
+    mishap_every: float = 9.0
+    """Something else happens to a replica so often, on average."""
+    outage_every: float = 45.0
+    """And to the authorization server."""
+    odds: Odds = Odds(drop=0.002, cut=0.002, delay=0.01, late=0.001)
+    leader_share: float = 0.6
+    """Of the kills: how many are aimed at the leader."""
+    failpoint_share: float = 0.35
+    """How many lives are told to die, or to stop, at a step of the protocol."""
+    failpoints: tuple[str, ...] = ()
+    """Only these, where some are named."""
+    frozen: tuple[float, float] = (17.0, 32.0)
+    """How long a replica is stopped that is stopped past its lease."""
+    settling: float = 100.0
+    """How long all may take to be well when it is over."""
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The long form where LONG is set to anything, else the short one."""
+    settings = Settings(environ.get("SEED") or secrets.token_hex(4))
+    if environ.get("LONG"):
+        settings = replace(settings, storm=2 * 3600.0, refreshes=100_000, kills=1_000, load=0.85, calls_a_kill=(50, 145), mishap_every=20.0, outage_every=90.0)
+    return settings
