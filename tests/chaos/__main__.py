@@ -54,8 +54,8 @@ def run(chosen: Settings) -> Judgement:
                 asyncio.run(storm.rage())
         finally:
             _keep_logs(directory)
-    (KEPT / "evidence.pickle").write_bytes(pickle.dumps((storm.evidence, storm.over_at, storm.lifetime, storm.unwell)))
-    return judge(storm.evidence, over_at=storm.over_at, lifetime=storm.lifetime, unwell=storm.unwell)
+    (KEPT / "evidence.pickle").write_bytes(pickle.dumps((storm.evidence, (storm.began_at, storm.over_at), storm.lifetime, storm.unwell)))
+    return judge(storm.evidence, between=(storm.began_at, storm.over_at), lifetime=storm.lifetime, unwell=storm.unwell)
 
 
 def describe(chosen: Settings) -> str:

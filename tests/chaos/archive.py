@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from chaos.evidence import Call, Claimed, Evidence, Fate, Kind, Mishap, Sealed
@@ -104,7 +105,7 @@ class Archive:
         claims = self.claims[presented]
         return any(
             after.claim.pod != before.claim.pod and after.seen_at - before.seen_at >= RESPECTED - SEEN_LATE
-            for before, after in zip(claims, claims[1:], strict=False)
+            for before, after in pairwise(claims)
         )
 
     def _ran(self, pod: str, since: float, until: float) -> float:

@@ -44,8 +44,8 @@ class Gap(NamedTuple):
         return self.lasted / self.allowed
 
 
-def find_gaps(archive: Archive, ends: Mapping[str, float], over_at: float, lifetime: float) -> list[Gap]:
-    """All of them. `ends` says from when on the consent of an account was lost; `over_at` ends the rest."""
+def find_gaps(archive: Archive, ends: Mapping[str, float], between: tuple[float, float], lifetime: float) -> list[Gap]:
+    """All of them between two moments. `ends` says from when on the consent of an account was lost."""
     copies = defaultdict[str, list[Copy]](list)
     for copy in sorted(archive.evidence.copies, key=lambda copy: copy.version):
         copies[copy.grant].append(copy)
@@ -54,7 +54,7 @@ def find_gaps(archive: Archive, ends: Mapping[str, float], over_at: float, lifet
     found = []
     for account in sorted(tokens & begins.keys()):
         call = begins[account]
-        lived = (call.over_at, ends.get(account, over_at))
+        lived = (max(call.over_at, between[0]), min(ends.get(account, between[1]), between[1]))
         for began_at, ended_at in uncovered(lived, _cover(archive, account, copies[call.grant])):
             allowed = allow(archive, began_at - lifetime, ended_at)
             found.append(Gap(call.grant, began_at, ended_at, allowed))
@@ -87,7 +87,7 @@ def allow(archive: Archive, since: float, until: float) -> float:
     """Seconds that a grant may be without a token that lives, given what happened between two moments."""
     befallen = [mishap for mishap in archive.evidence.mishaps if mishap.led and mishap.began_at < until and mishap.ended_at > since]
     waits = sum(LEASE + LOOK + BEGINNING + _stood(mishap) for mishap in befallen)
-    away = sum(min(ended_at, until) - max(began_at, since) for began_at, ended_at in archive.evidence.outages if ended_at > since and began_at < until)
+    away = sum(max(0.0, min(ended_at, until) - max(began_at, since)) for began_at, ended_at in archive.evidence.outages)
     return RESPECTED + PATIENCE + BACK_OFF + BACKLOG + waits + away
 
 

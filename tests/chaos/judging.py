@@ -11,7 +11,7 @@ from bench.timing import percentile
 from chaos import rules
 from chaos.archive import CODE, REFRESH, Archive
 from chaos.evidence import Call, Evidence, Fate, Kind
-from chaos.gaps import find_gaps
+from chaos.gaps import Gap, find_gaps
 from chaos.losses import UNEXPLAINED, find_losses
 
 NONE = Bound(0, Of.VALUE)
@@ -26,17 +26,15 @@ class Judgement:
     breaches: Sequence[rules.Breach]
 
 
-def judge(evidence: Evidence, *, over_at: float, lifetime: float, unwell: Sequence[str]) -> Judgement:
-    """Judge one storm."""
+def judge(evidence: Evidence, *, between: tuple[float, float], lifetime: float, unwell: Sequence[str]) -> Judgement:
+    """Judge one storm that blew between two moments."""
     archive = Archive(evidence)
     losses = find_losses(archive)
     breaches = [*rules.find_breaches(archive), *losses.breaches]
     broken = Counter(breach.rule for breach in breaches)
     refreshes = [call for call in evidence.calls if call.grant_type == REFRESH]
     given = sum(call.gave for call in refreshes)
-    gaps = find_gaps(archive, losses.ends, over_at, lifetime)
-    longest = max(gaps, key=lambda gap: gap.lasted, default=None)
-    tightest = max(gaps, key=lambda gap: gap.share, default=None)
+    gaps = find_gaps(archive, losses.ends, between, lifetime)
 
     def count(rule: str, of: float, of_what: str) -> Figure:
         return Figure(rule, "", broken[rule], of, of_what, NONE)
@@ -57,14 +55,11 @@ def judge(evidence: Evidence, *, over_at: float, lifetime: float, unwell: Sequen
         count(rules.UNTRUE, len(evidence.reports), "statuses"),
         Figure("grants lost", "", losses.number, losses.certain + losses.expected, "by the model", Bound(losses.bound, Of.VALUE)),
         *(Figure(f"grants lost: {cause}", "", number, None, "") for cause, number in losses.causes.most_common()),
-        Figure(f"{UNEXPLAINED}", "", len(losses.breaches), losses.number, "lost", NONE),
+        Figure(UNEXPLAINED, "", len(losses.breaches), losses.number, "lost", NONE),
         Figure("work at the server to journal, mean", "ms", losses.window * 1e3, None, ""),
-        Figure("without a token, the longest", "s", longest.lasted if longest else 0.0, longest.allowed if longest else None, "allowed then"),
-        Figure("without a token, p99 of gaps", "s", percentile([gap.lasted for gap in gaps], 99) if gaps else 0.0, len(gaps), "gaps"),
-        Figure("without a token, the nearest to what is allowed", "s", tightest.lasted if tightest else 0.0,
-               tightest.allowed if tightest else 1.0, "allowed then", Bound(1, Of.RATIO)),
+        *_list_gaps(gaps, given),
         Figure("grants that were not well in the end", "", len(unwell), len(archive.chains), "grants", NONE),
-    ]  # fmt: skip
+    ]
     return Judgement(figures, breaches)
 
 
@@ -78,6 +73,17 @@ def _list_mishaps(evidence: Evidence) -> list[Figure]:
         Figure("stops", "", len(stops), sum(stop.ended_at - stop.began_at > LEASE for stop in stops), "longer than the lease"),
         Figure("ways to the API server cut", "", sum(mishap.kind is Kind.CUT for mishap in evidence.mishaps), None, ""),
         Figure("times the authorization server was away", "", len(evidence.outages), None, ""),
+    ]
+
+
+def _list_gaps(gaps: Sequence[Gap], refreshes: int) -> list[Figure]:
+    lengths = [gap.lasted for gap in gaps] or [0.0]
+    tightest = max(gaps, key=lambda gap: gap.share, default=Gap("", 0.0, 0.0, 1.0))
+    return [
+        Figure("times that a grant was without a token", "", len(gaps), refreshes, "refreshes"),
+        Figure("without a token, p99 of these", "s", percentile(lengths, 99), None, ""),
+        Figure("without a token, the longest", "s", max(lengths), None, ""),
+        Figure("without a token, the nearest to its bound", "s", tightest.lasted, tightest.allowed, "allowed then", Bound(1, Of.RATIO)),
     ]
 
 

@@ -3,10 +3,10 @@
 The model. A server that spends a refresh token gives its successor once. It is lost for certain where the answer is cut or comes too
 late, where two answers in a row are lost though nothing was given, where a Pod goes with a journal that holds it, and where a
 process stands still for longer than its claim. A kill loses what is between the server's work and the journal. By Little's law that is,
-on average, (refreshes a second) × (seconds from work to journal) at any moment in which somebody leads; so a number of kills of the
+on average, (refreshes a second) * (seconds from work to journal) at any moment in which somebody leads; so a number of kills of the
 leader loses about
 
-    kills × refreshes ÷ seconds in which refreshes arrive × (work to answer's end + answer's end to journal)
+    kills * refreshes / seconds in which refreshes arrive * (seconds from work to answer read + from there to journal)
 
 A kill that is aimed at a step in that window loses one more. What is over the 99.9th percentile of that is too much.
 """
@@ -19,13 +19,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from chaos.archive import REFRESH, Archive, Cause, by_grant
-from chaos.evidence import Call, Fate, Kind, Mishap
+from chaos.evidence import Call, Fate, Kind
 from chaos.rules import Breach, tell
 
 UNEXPLAINED = "a grant lost without a cause"
 IN_THE_WINDOW = ("refresh.sent", "refresh.answered", "refresh.sealed")
 SEALING = 0.02
-"""Seconds from an answer's end to the journal, where none was found to tell."""
+"""Seconds from an answer that was read to the journal, where none was found to tell."""
+AT_MOST = 5.0
+"""Seconds: what takes longer was not running."""
 PERCENTILE = 0.999
 
 
@@ -96,23 +98,15 @@ def _model(archive: Archive) -> tuple[float, float]:
     given = [call for call in archive.evidence.calls if call.grant_type == REFRESH and call.gave and call.fate == Fate.ANSWERED]
     if not given:
         return 0.0, 0.0
-    answering = fmean(max(0.0, call.over_at - call.arrived_at) for call in given)
-    answered = {call.presented: call.over_at for call in given}
+    read_at = {call.presented: call.ended_at for call in given if call.ended_at is not None}
+    reading = [span for call in given if call.ended_at is not None and (span := call.ended_at - call.arrived_at) < AT_MOST]
     kills = [mishap for mishap in archive.evidence.mishaps if mishap.kind is Kind.KILL]
-    sealing = [
-        max(0.0, entry.written_at - answered[entry.presented])
-        for kill in kills
-        for entry in kill.journal
-        if entry.presented in answered and not _stood_still(archive, kill, answered[entry.presented])
-    ]
-    window = answering + (fmean(sealing) if sealing else SEALING)
+    entries = [entry for kill in kills for entry in kill.journal if entry.presented in read_at]
+    sealing = [span for entry in entries if 0 <= (span := entry.written_at - read_at[entry.presented]) < AT_MOST]
+    window = fmean(reading) + (fmean(sealing) if sealing else SEALING)
     busy = len({int(call.arrived_at) for call in given})
     aimed = sum(kill.step.startswith(IN_THE_WINDOW) for kill in kills)
     return window, aimed + sum(kill.led for kill in kills) * len(given) / busy * window
-
-
-def _stood_still(archive: Archive, kill: Mishap, since: float) -> bool:
-    return any(stop.ended_at > since and stop.began_at < kill.began_at for stop in archive.stops[kill.pod])
 
 
 def poisson_quantile(mean: float, share: float) -> int:

@@ -32,8 +32,6 @@ KILLS_AT = (
     "commit.journaled", "commit.journaled", "commit.stored", "commit.forgotten", "deliver.writing", "report.writing",
 )  # fmt: skip
 STOPS_AT = ("refresh.claimed", "refresh.sent", "commit.journaled", "deliver.writing", "report.writing")
-LATEST = 120
-"""How often a step is gone by before the failpoint acts, at most."""
 
 
 @dataclass(eq=False, slots=True)
@@ -183,9 +181,7 @@ class Fury:
             self._note_stop(replica, now)
         step = replica.killed_by or replica.plan or "by itself"
         self.evidence.mishaps.append(
-            Mishap(
-                Kind.KILL, replica.pod, now, inf, replica.pod == self.leader, step, read_journal(replica.journal), replica.loses_pod
-            )
+            Mishap(Kind.KILL, replica.pod, now, inf, replica.pod == self.leader, step, read_journal(replica.journal), replica.loses_pod)
         )
         replica.last = len(self.evidence.mishaps) - 1
         drawn = self._chance.random()
@@ -218,7 +214,7 @@ class Fury:
     def _draw_failpoint(self) -> str:
         if not self.blows or self._chance.random() >= self.settings.failpoint_share:
             return ""
-        at = f"@{self._chance.randint(1, LATEST)}"
+        at = f"@{self._chance.randint(1, self.settings.failpoint_within)}"
         if self.settings.failpoints:
             return self._chance.choice(self.settings.failpoints) + at
         is_kill = self._chance.random() < 0.75

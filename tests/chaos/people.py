@@ -65,6 +65,6 @@ class People:
             callback = Callback(NAMESPACE, CONNECTOR)
             answer = Answer(ticket, callback, self.external_url + callback.path, redirect, datetime.now(UTC))
             body = write_answer(answer, times, self.home)
-            answer = await self.client.post(f"/api/v1/namespaces/{self.home}/secrets", json=body)
-            if answer.status_code != HTTPStatus.CONFLICT:  # the answer before is still there
-                answer.raise_for_status()
+            created = await self.client.post(f"/api/v1/namespaces/{self.home}/secrets", json=body)
+            if created.status_code != HTTPStatus.CONFLICT:  # the answer before is still there
+                created.raise_for_status()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from chaos.archive import CODE, REFRESH, RESPECTED, SEEN_LATE, Archive, Standing, at_version
@@ -68,7 +69,7 @@ def _judge_token(archive: Archive, calls: list[Call]) -> Iterator[Breach]:
     spending = next((call for call in calls if call.gave), None)
     if any(call.was_spent for call in calls) and (spending is None or archive.explain(spending) is None):
         yield Breach(AGAIN, story)
-    for before, after in zip(calls, calls[1:], strict=False):
+    for before, after in pairwise(calls):
         if after.arrived_at < before.over_at:
             yield Breach(AT_ONCE, f"both in flight: {story}")
 
@@ -76,7 +77,7 @@ def _judge_token(archive: Archive, calls: list[Call]) -> Iterator[Breach]:
 def _judge_claims(grant: str, chain: list[Sealed]) -> Iterator[Breach]:
     """A claim that another Pod holds is taken when it says that it is over, or has stood for as long as it is respected."""
     standing: Standing | None = None
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         if before.claim is None:
             standing = None
             continue
@@ -91,13 +92,13 @@ def _judge_claims(grant: str, chain: list[Sealed]) -> Iterator[Breach]:
 
 def _judge_chain(grant: str, chain: list[Sealed]) -> Iterator[Breach]:
     """Each set is one generation further than the one that it replaces."""
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         if before.tokenset and before.tokenset != after.tokenset and after.generation != before.generation + 1:
             yield Breach(TURNED_BACK, f"{grant}: a sealed set of generation {before.generation} was replaced by {after.generation}")
 
 
 def _judge_order(grant: str, what: str, generations: list[tuple[int, float]]) -> Iterator[Breach]:
-    for (before, _), (after, seen_at) in zip(generations, generations[1:], strict=False):
+    for (before, _), (after, seen_at) in pairwise(generations):
         if after < before:
             yield Breach(TURNED_BACK, f"{grant}: generation {after} was {what} after {before}, seen at {seen_at:.3f}")
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from chaos.weather import Odds
 
+STORMY = Odds(drop=0.002, cut=0.002, delay=0.01, late=0.001)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -34,13 +36,15 @@ class Settings:
     """Something else happens to a replica so often, on average."""
     outage_every: float = 45.0
     """And to the authorization server."""
-    odds: Odds = Odds(drop=0.002, cut=0.002, delay=0.01, late=0.001)
+    odds: Odds = STORMY
     leader_share: float = 0.6
     """Of the kills: how many are aimed at the leader."""
     failpoint_share: float = 0.35
     """How many lives are told to die, or to stop, at a step of the protocol."""
     failpoints: tuple[str, ...] = ()
     """Only these, where some are named."""
+    failpoint_within: int = 120
+    """How often a step is gone by before the failpoint acts, at most."""
     frozen: tuple[float, float] = (17.0, 32.0)
     """How long a replica is stopped that is stopped past its lease."""
     settling: float = 100.0
@@ -51,5 +55,14 @@ def read(environ: Mapping[str, str]) -> Settings:
     """The long form where LONG is set to anything, else the short one."""
     settings = Settings(environ.get("SEED") or secrets.token_hex(4))
     if environ.get("LONG"):
-        settings = replace(settings, storm=2 * 3600.0, refreshes=100_000, kills=1_000, load=0.85, calls_a_kill=(50, 145), mishap_every=20.0, outage_every=90.0)
+        settings = replace(
+            settings,
+            storm=2 * 3600.0,
+            refreshes=100_000,
+            kills=1_000,
+            load=0.85,
+            calls_a_kill=(50, 145),
+            mishap_every=20.0,
+            outage_every=90.0,
+        )
     return settings

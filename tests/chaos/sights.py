@@ -1,4 +1,7 @@
-"""Watches every version of what the controllers write: sealed Secrets, delivered Secrets, statuses. Nothing is missed between two watches."""
+"""Watches every version of what the controllers write: sealed Secrets, delivered Secrets, statuses.
+
+Between two watches nothing is missed, or the run proves nothing and says so.
+"""
 
 from __future__ import annotations
 
@@ -84,9 +87,7 @@ def read_sealed(body: Object, now: float) -> Sealed:
         seen_at=now,
         generation=int(meta.get("generation", 0)),
         tokenset=brief(hashlib.sha256(data["tokenset"].encode()).hexdigest()) if "tokenset" in data else "",
-        claim=Claimed(
-            claim["attempt"], claim["holder"]["pod"], claim["holder"]["boot"], brief(claim["hash"]), bool(claim.get("lost"))
-        )
+        claim=Claimed(claim["attempt"], claim["holder"]["pod"], claim["holder"]["boot"], brief(claim["hash"]), bool(claim.get("lost")))
         if claim
         else None,
     )

@@ -109,10 +109,18 @@ class Conversation(asyncio.Protocol):
     def _befall(self, form: dict[str, str]) -> None:
         """A token request, and what happens to it on its way."""
         now, befallen, book = time.time(), self._house.weather.draw(), self._house.book
-        given = form.get("code" if form.get("grant_type") == "authorization_code" else "refresh_token", "")
-        call: dict[str, Any] = {"account": book.account_of_given(given), "grant_type": form.get("grant_type", ""), "presented": sha256(given)}
-        call |= {"arrived_at": now, "was_spent": book.is_spent(given), "fate": Fate.ANSWERED, "answered_at": None, "ended_at": None}
-        call |= {"error": None, "access_token": None, "refresh_token": None, "expires_at": None, "was_reset": False}
+        grant_type = form.get("grant_type", "")
+        given = form.get("code" if grant_type == "authorization_code" else "refresh_token", "")
+        call: dict[str, Any] = {
+            "account": book.account_of_given(given),
+            "grant_type": grant_type,
+            "presented": sha256(given),
+            "arrived_at": now,
+            "fate": Fate.ANSWERED,
+            "was_spent": book.is_spent(given),
+            "was_reset": False,
+            **dict.fromkeys(("error", "access_token", "refresh_token", "expires_at", "answered_at", "ended_at")),
+        }
         self._call = self._house.open[id(self)] = call
         if befallen.deed is Deed.DROP:
             call["fate"] = Fate.DROPPED
