@@ -55,7 +55,9 @@ def run(chosen: Settings) -> Judgement:
         finally:
             _keep_logs(directory)
     (KEPT / "evidence.pickle").write_bytes(pickle.dumps((storm.evidence, (storm.began_at, storm.over_at), storm.lifetime, storm.unwell)))
-    return judge(storm.evidence, between=(storm.began_at, storm.over_at), lifetime=storm.lifetime, unwell=storm.unwell)
+    least = (chosen.refreshes, chosen.kills) if chosen.refreshes and chosen.kills else None
+    between = storm.began_at, storm.over_at
+    return judge(storm.evidence, between=between, lifetime=storm.lifetime, unwell=storm.unwell, least=least)
 
 
 def describe(chosen: Settings) -> str:

@@ -3,12 +3,13 @@
 A grant may be without one for
 
     T_claim 35 s + T_http 10 s + back-off 8 s + backlog 15 s        for what its own last request left behind
-    + (lease 15 s + look 1 s + beginning 6 s)                       for each time that the leader was killed, stopped or cut off meanwhile
+    + (lease 15 s + look 1 s + beginning 6 s + T_claim 35 s)        for each time that the leader was killed, stopped or cut off meanwhile
     + how long the leader was stopped or cut off                    beyond that
     + how long the authorization server was away
 
-where meanwhile begins one lifetime before the token ended. A storm that never rests has no better bound: who is killed while it takes
-over has to be followed, too.
+where meanwhile begins one lifetime before the token ended. T_claim is there each time because whoever takes over watches the claims of
+others from the beginning: as long as leaders live shorter than that, a claim that a third one left behind keeps everybody away. A storm
+that never rests has no better bound.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def uncovered(whole: tuple[float, float], spans: Sequence[tuple[float, float]]) 
 def allow(archive: Archive, since: float, until: float) -> float:
     """Seconds that a grant may be without a token that lives, given what happened between two moments."""
     befallen = [mishap for mishap in archive.evidence.mishaps if mishap.led and mishap.began_at < until and mishap.ended_at > since]
-    waits = sum(LEASE + LOOK + BEGINNING + _stood(mishap) for mishap in befallen)
+    waits = sum(LEASE + LOOK + BEGINNING + RESPECTED + _stood(mishap) for mishap in befallen)
     away = sum(max(0.0, min(ended_at, until) - max(began_at, since)) for began_at, ended_at in archive.evidence.outages)
     return RESPECTED + PATIENCE + BACK_OFF + BACKLOG + waits + away
 

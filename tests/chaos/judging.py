@@ -26,8 +26,15 @@ class Judgement:
     breaches: Sequence[rules.Breach]
 
 
-def judge(evidence: Evidence, *, between: tuple[float, float], lifetime: float, unwell: Sequence[str]) -> Judgement:
-    """Judge one storm that blew between two moments."""
+def judge(
+    evidence: Evidence,
+    *,
+    between: tuple[float, float],
+    lifetime: float,
+    unwell: Sequence[str],
+    least: tuple[int, int] | None = None,
+) -> Judgement:
+    """Judge one storm that blew between two moments; `least` is how many refreshes and kills there should have been."""
     archive = Archive(evidence)
     losses = find_losses(archive)
     breaches = [*rules.find_breaches(archive), *losses.breaches]
@@ -41,8 +48,8 @@ def judge(evidence: Evidence, *, between: tuple[float, float], lifetime: float, 
 
     presented = len(refreshes)
     figures = [
-        Figure("refreshes", "", given, None, ""),
-        *_list_mishaps(evidence),
+        Figure("refreshes", "", given, None, "", Bound(least[0], Of.VALUE, at_least=True) if least else None),
+        *_list_mishaps(evidence, least[1] if least else None),
         Figure("answers cut, or too late", "", _count_lost(refreshes), given, "refreshes"),
         Figure("spent refresh tokens presented again", "", sum(call.was_spent for call in refreshes), presented, "presentations"),
         count(rules.AGAIN, presented, "presentations"),
@@ -63,14 +70,16 @@ def judge(evidence: Evidence, *, between: tuple[float, float], lifetime: float, 
     return Judgement(figures, breaches)
 
 
-def _list_mishaps(evidence: Evidence) -> list[Figure]:
+def _list_mishaps(evidence: Evidence, least: int | None) -> list[Figure]:
     kills = [mishap for mishap in evidence.mishaps if mishap.kind is Kind.KILL]
     stops = [mishap for mishap in evidence.mishaps if mishap.kind is Kind.STOP]
     return [
-        Figure("kills", "", len(kills), sum(kill.led for kill in kills), "of the leader"),
+        Figure("kills", "", len(kills), None, "", Bound(least, Of.VALUE, at_least=True) if least else None),
+        Figure("kills of the leader", "", sum(kill.led for kill in kills), len(kills), "kills"),
         Figure("kills at a step of the protocol", "", sum(":kill" in kill.step for kill in kills), None, ""),
         Figure("Pods lost with their journal", "", sum(kill.pod_lost for kill in kills), None, ""),
-        Figure("stops", "", len(stops), sum(stop.ended_at - stop.began_at > LEASE for stop in stops), "longer than the lease"),
+        Figure("stops", "", len(stops), None, ""),
+        Figure("stops past the lease", "", sum(stop.ended_at - stop.began_at > LEASE for stop in stops), None, ""),
         Figure("ways to the API server cut", "", sum(mishap.kind is Kind.CUT for mishap in evidence.mishaps), None, ""),
         Figure("times the authorization server was away", "", len(evidence.outages), None, ""),
     ]

@@ -2,18 +2,21 @@
 
 The model. A server that spends a refresh token gives its successor once. It is lost for certain where the answer is cut or comes too
 late, where two answers in a row are lost though nothing was given, where a Pod goes with a journal that holds it, and where a
-process stands still for longer than its claim. A kill loses what is between the server's work and the journal. By Little's law that is,
-on average, (refreshes a second) * (seconds from work to journal) at any moment in which somebody leads; so a number of kills of the
-leader loses about
+process stands still for longer than its claim. A kill loses what is in the window, from the server's work to the journal. Were kills
+spread evenly over time, that would be, by Little's law, (refreshes a second) * (length of the window) for each kill of the leader. But
+they come after so many refreshes, so more of them when much is in flight; so what counts is how many refreshes are in their windows
+when another one is, on average over all refreshes:
 
-    kills * refreshes / seconds in which refreshes arrive * (seconds from work to answer read + from there to journal)
+    kills of the leader * mean, over the refreshes, of how many are in their windows at the moment when its answer is read
 
-A kill that is aimed at a step in that window loses one more. What is over the 99.9th percentile of that is too much.
+Each window ends when the answer has been read and sealed and is on the disk; the last part is measured at the journals of the killed. A
+kill that is aimed at a step in the window loses one more. What is over the 99.9th percentile of all that is too much.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -104,9 +107,16 @@ def _model(archive: Archive) -> tuple[float, float]:
     entries = [entry for kill in kills for entry in kill.journal if entry.presented in read_at]
     sealing = [span for entry in entries if 0 <= (span := entry.written_at - read_at[entry.presented]) < AT_MOST]
     window = fmean(reading) + (fmean(sealing) if sealing else SEALING)
-    busy = len({int(call.arrived_at) for call in given})
     aimed = sum(kill.step.startswith(IN_THE_WINDOW) for kill in kills)
-    return window, aimed + sum(kill.led for kill in kills) * len(given) / busy * window
+    return window, aimed + sum(kill.led for kill in kills) * count_beside(given, fmean(sealing) if sealing else SEALING)
+
+
+def count_beside(calls: list[Call], sealing: float) -> float:
+    """How many refreshes are in their windows when one has been read, on average over all; itself not counted."""
+    begun = sorted(call.arrived_at for call in calls)
+    over = sorted(min(call.ended_at or call.arrived_at, call.arrived_at + AT_MOST) + sealing for call in calls)
+    moments = [call.ended_at for call in calls if call.ended_at is not None]
+    return fmean(bisect_right(begun, moment) - bisect_right(over, moment) - 1 for moment in moments)
 
 
 def poisson_quantile(mean: float, share: float) -> int:

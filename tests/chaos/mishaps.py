@@ -123,7 +123,7 @@ class Fury:
         """Stop somebody, or cut them off, again and again."""
         while True:
             await asyncio.sleep(self._chance.expovariate(1 / self.settings.mishap_every))
-            if not self.blows or (chosen := self._choose(0.8)) is None:
+            if not self.blows or (chosen := self._choose(0.5)) is None:
                 continue
             drawn = self._chance.random()
             if drawn < 0.25:
@@ -217,7 +217,7 @@ class Fury:
         at = f"@{self._chance.randint(1, self.settings.failpoint_within)}"
         if self.settings.failpoints:
             return self._chance.choice(self.settings.failpoints) + at
-        is_kill = self._chance.random() < 0.75
+        is_kill = self._chance.random() < 0.85
         return f"{self._chance.choice(KILLS_AT)}:kill{at}" if is_kill else f"{self._chance.choice(STOPS_AT)}:stop{at}"
 
     def _stop(self, replica: Replica, seconds: float, how: str) -> None:

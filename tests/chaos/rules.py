@@ -75,7 +75,10 @@ def _judge_token(archive: Archive, calls: list[Call]) -> Iterator[Breach]:
 
 
 def _judge_claims(grant: str, chain: list[Sealed]) -> Iterator[Breach]:
-    """A claim that another Pod holds is taken when it says that it is over, or has stood for as long as it is respected."""
+    """A claim that another Pod holds is taken when it says that it is over, or has stood for as long as it is respected.
+
+    A code is presented whatever claim stands: it is another token, and the gains that come of both are told apart when they are stored.
+    """
     standing: Standing | None = None
     for before, after in pairwise(chain):
         if before.claim is None:
@@ -83,7 +86,7 @@ def _judge_claims(grant: str, chain: list[Sealed]) -> Iterator[Breach]:
             continue
         if standing is None or standing.claim.attempt != before.claim.attempt:
             standing = Standing(before.seen_at, before.claim)
-        taken = after.claim is not None and after.claim.attempt != before.claim.attempt and after.claim.pod != before.claim.pod
+        taken = after.claim is not None and after.claim.hash == before.claim.hash and after.claim.pod != before.claim.pod
         age = after.seen_at - standing.seen_at
         if taken and not before.claim.lost and age < RESPECTED - SEEN_LATE:
             assert after.claim is not None

@@ -38,7 +38,7 @@ class Settings:
     """And to the authorization server."""
     odds: Odds = STORMY
     leader_share: float = 0.6
-    """Of the kills: how many are aimed at the leader."""
+    """Of the kills: how many are aimed at the leader; the others hit whomever they hit."""
     failpoint_share: float = 0.35
     """How many lives are told to die, or to stop, at a step of the protocol."""
     failpoints: tuple[str, ...] = ()
@@ -60,9 +60,10 @@ def read(environ: Mapping[str, str]) -> Settings:
             storm=2 * 3600.0,
             refreshes=100_000,
             kills=1_000,
-            load=0.85,
+            load=0.9,
             calls_a_kill=(50, 145),
-            mishap_every=20.0,
-            outage_every=90.0,
+            leader_share=0.2,
+            mishap_every=25.0,
+            outage_every=120.0,
         )
     return settings
