@@ -22,7 +22,9 @@ from demo import ending
 from parts import PartFailed
 
 KEPT = Path(__file__).parents[2] / "build" / "chaos"
-STORIES = 25
+EVIDENCE = "evidence.pickle"
+STORIES = 5
+"""Of each rule that is told."""
 
 
 def main() -> int:
@@ -51,10 +53,13 @@ def run(chosen: Settings) -> Judgement:
             ):
                 stage.build()
                 storm = Storm(stage, installation, wires, chosen)
-                asyncio.run(storm.rage())
+                try:
+                    asyncio.run(storm.rage())
+                finally:
+                    seen = storm.evidence, (storm.began_at, storm.over_at), storm.lifetime, storm.unwell
+                    (directory / EVIDENCE).write_bytes(pickle.dumps(seen))  # so that it can be judged again
         finally:
             _keep_logs(directory)
-    (KEPT / "evidence.pickle").write_bytes(pickle.dumps((storm.evidence, (storm.began_at, storm.over_at), storm.lifetime, storm.unwell)))
     least = (chosen.refreshes, chosen.kills) if chosen.refreshes and chosen.kills else None
     between = storm.began_at, storm.over_at
     return judge(storm.evidence, between=between, lifetime=storm.lifetime, unwell=storm.unwell, least=least)
@@ -74,10 +79,9 @@ def describe(chosen: Settings) -> str:
 def conclude(judgement: Judgement) -> int:
     """Print the table and the stories; the exit status."""
     print(f"\n{screen.draw(judgement.figures)}\n")  # noqa: T201
-    for breach in judgement.breaches[:STORIES]:
-        print(f"✗ {breach.rule}: {breach.story}")  # noqa: T201
-    if len(judgement.breaches) > STORIES:
-        print(f"✗ and {len(judgement.breaches) - STORIES} more")  # noqa: T201
+    for rule in sorted({breach.rule for breach in judgement.breaches}):
+        stories = [breach.story for breach in judgement.breaches if breach.rule == rule]
+        print("\n".join(f"✗ {rule}: {story}" for story in stories[:STORIES]))  # noqa: T201
     faults = find_faults(judgement.figures)
     for fault in faults:
         print(f"✗ {fault}")  # noqa: T201
@@ -87,9 +91,8 @@ def conclude(judgement: Judgement) -> int:
 def _keep_logs(directory: Path) -> None:
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
-    for log in directory.glob("*/*.log"):
-        if log.name != "audit.log":  # long, and of no use without the cluster
-            shutil.copy(log, KEPT)
+    for file in (*directory.glob("*/*.log"), *directory.glob(EVIDENCE)):
+        shutil.copy(file, KEPT)
 
 
 if __name__ == "__main__":

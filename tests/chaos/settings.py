@@ -62,7 +62,8 @@ def read(environ: Mapping[str, str]) -> Settings:
             kills=1_000,
             load=0.9,
             calls_a_kill=(50, 145),
-            leader_share=0.2,
+            leader_share=0.0,
+            failpoint_share=0.25,
             mishap_every=25.0,
             outage_every=120.0,
         )
