@@ -56,13 +56,13 @@ def run(chosen: Settings) -> Judgement:
                 try:
                     asyncio.run(storm.rage())
                 finally:
-                    seen = storm.evidence, (storm.began_at, storm.over_at), storm.lifetime, storm.unwell
+                    seen = storm.evidence, (storm.began_at, storm.over_at), max(storm.lifetimes), storm.unwell
                     (directory / EVIDENCE).write_bytes(pickle.dumps(seen))  # so that it can be judged again
         finally:
             _keep_logs(directory)
     least = (chosen.refreshes, chosen.kills) if chosen.refreshes and chosen.kills else None
     between = storm.began_at, storm.over_at
-    return judge(storm.evidence, between=between, lifetime=storm.lifetime, unwell=storm.unwell, least=least)
+    return judge(storm.evidence, between=between, lifetime=max(storm.lifetimes), unwell=storm.unwell, least=least)
 
 
 def describe(chosen: Settings) -> str:

@@ -22,9 +22,9 @@ class Settings:
     seed: str
     grants: int = 300
     lifetime: int = 10
-    """Of access tokens; on a machine that cannot refresh all of them as often, as long as it takes."""
-    load: float = 0.6
-    """Of what the machine can do: the refreshes that fall due."""
+    """Of access tokens; longer while the machine cannot refresh all of them as often."""
+    ready: tuple[float, float] = (0.75, 0.97)
+    """Of the grants. Are fewer Ready, tokens live longer from then on; are more, they live shorter again, down to the above."""
     storm: float = 390
     """How long it blows, at most."""
     refreshes: int | None = None
@@ -57,10 +57,10 @@ def read(environ: Mapping[str, str]) -> Settings:
     if environ.get("LONG"):
         settings = replace(
             settings,
-            storm=2 * 3600.0,
+            storm=3 * 3600.0,
             refreshes=100_000,
             kills=1_000,
-            load=0.9,
+            ready=(0.4, 0.7),
             calls_a_kill=(50, 145),
             leader_share=0.0,
             failpoint_share=0.25,

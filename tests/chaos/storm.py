@@ -7,7 +7,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from math import ceil
 from random import Random
 from time import monotonic, time
 
@@ -31,11 +30,9 @@ CONSENTING = 180.0
 READ_EVERY = 0.5
 CONSENTED_FOR = 30
 """Seconds that the first tokens live, so that those who came first do not keep the others waiting."""
-MEASURING = 12.0
-DUE = 0.73
-"""Of a lifetime: when a refresh is due, on average."""
-NEARLY = 0.93
-"""Of what falls due: who does that keeps up."""
+TUNE_EVERY = 4.0
+LONGER, SHORTER, LONGEST = 1.1, 0.93, 120.0
+"""How tokens' lives change from one look to the next, and how long they get."""
 
 
 @dataclass(slots=True)
@@ -47,8 +44,8 @@ class Storm:
     wires: Wires
     settings: Settings
     evidence: Evidence = field(default_factory=Evidence)
-    lifetime: int = CONSENTED_FOR
-    """Of access tokens, as it was found right."""
+    lifetimes: list[float] = field(default_factory=lambda: [float(CONSENTED_FOR)])
+    """Of access tokens, in seconds: from the first consents on, as the machine kept up."""
     began_at: float = 0.0
     over_at: float = 0.0
     """When it ended, and all was to become well."""
@@ -80,7 +77,7 @@ class Storm:
             await running.enter_async_context(_beside(self._read_calls()))
             await running.enter_async_context(_beside(self._fury.tend()))
             await self._consent()
-            await self._choose_lifetime()
+            await running.enter_async_context(_beside(self._tune()))
             async with _beside(self._fury.kill()), _beside(self._fury.torment()), _beside(self._worsen()):
                 await self._blow()
             await self._settle()
@@ -92,20 +89,15 @@ class Storm:
             await asyncio.to_thread(self.stage.add_grants, number)
             await self._until(lambda: self._count_ready() == number, CONSENTING, making, lambda: f"{self._count_ready()} of {number} Ready")
 
-    async def _choose_lifetime(self) -> None:
-        """As short as is wanted, or as this machine can keep up with: where it is late all the time, nothing can be told from lateness."""
-        grants, wanted = self.settings.grants, self.settings.lifetime
-        with step("how many refreshes a second this machine can do") as measuring:
-            await asyncio.to_thread(self.stage.server.set_lifetime, wanted)
-            await asyncio.sleep(self.lifetime * DUE)
-            before, begun = self._stored, monotonic()
-            await asyncio.sleep(MEASURING)
-            capacity = (self._stored - before) / (monotonic() - begun)
-            is_enough = capacity >= NEARLY * grants / (wanted * DUE)
-            self.lifetime = wanted if is_enough else max(wanted, ceil(grants / (DUE * self.settings.load * max(capacity, 1.0))))
-            await asyncio.to_thread(self.stage.server.set_lifetime, self.lifetime)
-            measuring.say(f"{capacity:.1f} with {grants} grants, so tokens live {self.lifetime} s")
-        await asyncio.sleep(self.lifetime * DUE / 2)
+    async def _tune(self) -> None:
+        """Let tokens live as short as is wanted, or as this machine can keep up with: it may have other things to do, now more, now less."""
+        fewest, most = self.settings.ready
+        while True:
+            share = self._count_ready() / self.settings.grants
+            exact = self.lifetimes[-1] * (LONGER if share < fewest else SHORTER if share > most else 1.0)
+            self.lifetimes.append(min(max(exact, float(self.settings.lifetime)), LONGEST))
+            await asyncio.to_thread(self.stage.server.set_lifetime, round(self.lifetimes[-1]))
+            await asyncio.sleep(TUNE_EVERY)
 
     async def _blow(self) -> None:
         settings = self.settings
@@ -184,7 +176,7 @@ class Storm:
         leading = next((f"{number}" for number, replica in enumerate(fury.replicas, 1) if replica.pod == fury.leader), "nobody")
         return (
             f"{self._stored:,}{of[0]} refreshes, {kills:,}{of[1]} kills, {fury.count(Kind.STOP)} stops, {fury.count(Kind.CUT)} cuts, "
-            f"{self._count_ready()} Ready, {leading} leads{left}"
+            f"{self._count_ready()} Ready, tokens of {self.lifetimes[-1]:.0f} s, {leading} leads{left}"
         )
 
     def _left(self, lasted: float) -> float:
