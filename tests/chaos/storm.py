@@ -90,7 +90,7 @@ class Storm:
             await self._until(lambda: self._count_ready() == number, CONSENTING, making, lambda: f"{self._count_ready()} of {number} Ready")
 
     async def _tune(self) -> None:
-        """Let tokens live as short as is wanted, or as this machine can keep up with: it may have other things to do, now more, now less."""
+        """Let tokens live as short as is wanted, or as this machine can keep up with: it has other things to do, now more, now less."""
         fewest, most = self.settings.ready
         while True:
             share = self._count_ready() / self.settings.grants
