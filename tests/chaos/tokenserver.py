@@ -21,8 +21,8 @@ from urllib.parse import parse_qsl, unquote
 from chaos.evidence import Fate
 from chaos.families import Book, Family, Manner, Reply, sha256
 from chaos.weather import Deed, Odds, Weather
+from parts.conversation import Conversation, write
 
-_END_OF_HEAD = b"\r\n\r\n"
 _READ_WITHIN = 180.0
 """Seconds after which a connection is ended whose peer neither reads nor goes."""
 _TORN_AFTER = 0.05
@@ -61,39 +61,27 @@ class House:
         return {"calls": self.calls[since:], "open": list(self.open.values())}
 
 
-class Conversation(asyncio.Protocol):
-    """One connection: one request, one answer, the end."""
+class Answering(Conversation):
+    """One connection."""
 
     def __init__(self, house: House, *, is_control: bool = False) -> None:
+        super().__init__()
         self._house = house
         self._is_control = is_control
-        self._received = b""
         self._call: dict[str, Any] | None = None
-        self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A handshake is done."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        """A handshake is done, and may be all."""
+        super().connection_made(transport)
         if not self._is_control and time.monotonic() < self._house.away_until:
-            transport.abort()
+            self.transport.abort()
 
-    def data_received(self, data: bytes) -> None:
-        """Answer as soon as the request is whole."""
-        self._received += data
-        head, end, body = self._received.partition(_END_OF_HEAD)
-        if not end or self._call is not None:
-            return
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if len(body) < int(headers.get("content-length", "0")):
-            return
-        method, target, _ = first.split(" ")
-        path = target.strip("/").split("/")
+    def hear(self, method: str, path: list[str], headers: dict[str, str], body: str) -> None:
+        """Answer, as the weather has it."""
         if (method, path) == ("POST", ["token"]):
-            self._befall(_form(body.decode()))
+            self._befall(_form(body))
         else:
-            self._send(self._answer(method, path, headers, body.decode()))
+            self._reply(self._answer(method, path, headers, body))
 
     def connection_lost(self, error: Exception | None) -> None:
         """The peer is gone, or we have ended it."""
@@ -124,7 +112,7 @@ class Conversation(asyncio.Protocol):
         self._call = self._house.open[id(self)] = call
         if befallen.deed is Deed.DROP:
             call["fate"] = Fate.DROPPED
-            self._transport.abort()
+            self.transport.abort()
             return
         reply = book.present(form, now)
         call["error"] = reply.members.get("error")
@@ -135,16 +123,16 @@ class Conversation(asyncio.Protocol):
         match Deed.CUT if reply.is_cut else befallen.deed:
             case Deed.CUT:
                 call["fate"] = Fate.CUT
-                self._transport.abort()
+                self.transport.abort()
             case Deed.TEAR:
                 call["fate"] = Fate.CUT
-                whole = _write(reply)
-                self._transport.write(whole[: len(whole) // 2])
-                loop.call_later(_TORN_AFTER, self._transport.abort)
+                whole = write(reply.status, _json(reply))
+                self.transport.write(whole[: len(whole) // 2])
+                loop.call_later(_TORN_AFTER, self.transport.abort)
             case Deed.DELAY:
-                loop.call_later(befallen.seconds, self._send, reply)
+                loop.call_later(befallen.seconds, self._reply, reply)
             case _:
-                self._send(reply)
+                self._reply(reply)
 
     def _answer(self, method: str, path: list[str], headers: dict[str, str], body: str) -> Reply:
         now, book = time.time(), self._house.book
@@ -179,22 +167,20 @@ class Conversation(asyncio.Protocol):
                 return Reply(200, {"entries": entries, "ended": house.book.is_ended(unquote(account))})
         return Reply(404, {})
 
-    def _send(self, reply: Reply) -> None:
-        """Answer. The client ends a connection that is to be closed, so that the ledger knows when it has read."""
-        if self._transport.is_closing():
+    def _reply(self, reply: Reply) -> None:
+        """Answer. Whoever made a token request ends the connection, so that the ledger knows when the answer had been read."""
+        if self.transport.is_closing():
             return
-        self._transport.write(_write(reply))
         if self._call is None:
-            self._transport.close()
+            self.send(reply.status, _json(reply))
             return
+        self.transport.write(write(reply.status, _json(reply)))
         self._call["answered_at"] = time.time()
-        asyncio.get_running_loop().call_later(_READ_WITHIN, self._transport.abort)
+        asyncio.get_running_loop().call_later(_READ_WITHIN, self.transport.abort)
 
 
-def _write(reply: Reply) -> bytes:
-    body = json.dumps(reply.members).encode()
-    lines = (f"HTTP/1.1 {reply.status} Scripted", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
-    return "\r\n".join(lines).encode("ascii") + _END_OF_HEAD + body
+def _json(reply: Reply) -> bytes:
+    return json.dumps(reply.members).encode()
 
 
 def _form(body: str) -> dict[str, str]:
@@ -212,7 +198,7 @@ async def serve(certificate: Path, key: Path, port: int, control_port: int) -> N
     house, loop, refusing = House(), asyncio.get_running_loop(), set[asyncio.Task[None]]()
 
     async def listen(at: int, *, is_control: bool) -> asyncio.Server:
-        return await loop.create_server(lambda: Conversation(house, is_control=is_control), "127.0.0.1", at, ssl=context)
+        return await loop.create_server(lambda: Answering(house, is_control=is_control), "127.0.0.1", at, ssl=context)
 
     server = await listen(port, is_control=False)
 
