@@ -125,6 +125,10 @@ class Kind(StrEnum):
     """Its way to the API server: connections cut, refused, slow, or answers lost."""
 
 
+BY_ITSELF = "by itself"
+"""How a process died that nobody killed."""
+
+
 class Entry(NamedTuple):
     """A gain that was found in the journal of a killed process."""
 

@@ -10,7 +10,7 @@ from bench.figures import Bound, Figure, Of
 from bench.timing import percentile
 from chaos import rules
 from chaos.archive import CODE, REFRESH, Archive
-from chaos.evidence import Call, Evidence, Fate, Kind
+from chaos.evidence import BY_ITSELF, Call, Evidence, Fate, Kind
 from chaos.gaps import Gap, find_gaps
 from chaos.losses import UNEXPLAINED, find_losses
 
@@ -71,12 +71,14 @@ def judge(
 
 
 def _list_mishaps(evidence: Evidence, least: int | None) -> list[Figure]:
-    kills = [mishap for mishap in evidence.mishaps if mishap.kind is Kind.KILL]
+    deaths = [mishap for mishap in evidence.mishaps if mishap.kind is Kind.KILL]
+    kills = [death for death in deaths if death.step != BY_ITSELF]
     stops = [mishap for mishap in evidence.mishaps if mishap.kind is Kind.STOP]
     return [
         Figure("kills", "", len(kills), None, "", Bound(least, Of.VALUE, at_least=True) if least else None),
         Figure("kills of the leader", "", sum(kill.led for kill in kills), len(kills), "kills"),
         Figure("kills at a step of the protocol", "", sum(":kill" in kill.step for kill in kills), None, ""),
+        Figure("replicas that ended by themselves", "", len(deaths) - len(kills), None, ""),
         Figure("Pods lost with their journal", "", sum(kill.pod_lost for kill in kills), None, ""),
         Figure("stops", "", len(stops), None, ""),
         Figure("stops past the lease", "", sum(stop.ended_at - stop.began_at > LEASE for stop in stops), None, ""),

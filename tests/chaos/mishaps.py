@@ -19,7 +19,7 @@ from time import time
 
 import httpx
 
-from chaos.evidence import Entry, Evidence, Kind, Mishap, brief
+from chaos.evidence import BY_ITSELF, Entry, Evidence, Kind, Mishap, brief
 from chaos.settings import Settings
 from chaos.wires import Wire
 from grantkeeper.failpoints import VARIABLE
@@ -90,7 +90,6 @@ class Fury:
     leader: str = ""
     """The uid of the Pod that is in the Lease."""
     blows: bool = True
-    ended_by_themselves: int = 0
     _chance: Random = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -134,8 +133,8 @@ class Fury:
                 self._cut(chosen)
 
     def count(self, kind: Kind) -> int:
-        """How many there were of a kind."""
-        return sum(mishap.kind is kind for mishap in self.evidence.mishaps)
+        """How many of a kind were our doing."""
+        return sum(mishap.kind is kind and mishap.step != BY_ITSELF for mishap in self.evidence.mishaps)
 
     def calm(self) -> None:
         """Nothing more is done; who stands still goes on, and who is gone begins its next life at once."""
@@ -175,11 +174,10 @@ class Fury:
 
     def _mourn(self, replica: Replica, now: float) -> None:
         """Write down how it died, and when it is to live again."""
-        if replica.container.wait(1) != -signal.SIGKILL:
-            self.ended_by_themselves += 1
+        was_killed = replica.container.wait(1) == -signal.SIGKILL
         if replica.stopped is not None:
             self._note_stop(replica, now)
-        step = replica.killed_by or replica.plan or "by itself"
+        step = (replica.killed_by or replica.plan or BY_ITSELF) if was_killed else BY_ITSELF
         self.evidence.mishaps.append(
             Mishap(Kind.KILL, replica.pod, now, inf, replica.pod == self.leader, step, read_journal(replica.journal), replica.loses_pod)
         )

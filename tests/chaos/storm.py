@@ -51,7 +51,6 @@ class Storm:
     """When it ended, and all was to become well."""
     unwell: list[str] = field(default_factory=list)
     """Grants that did not."""
-    ended_by_themselves: int = 0
     _stored: int = 0
     """Refreshes whose answer was sent."""
     _read: int = 0
@@ -123,7 +122,6 @@ class Storm:
 
     def _finish(self) -> None:
         """End the controllers in order, and read what is left to be read."""
-        self.ended_by_themselves = self._fury.ended_by_themselves
         for container in self.installation.controllers:
             container.stop()
         ended, still_open = self.stage.server.calls(self._read)
