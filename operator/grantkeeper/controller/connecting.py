@@ -16,7 +16,6 @@ import structlog
 from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
-from grantkeeper.choices import PKCE
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
@@ -25,7 +24,6 @@ from grantkeeper.core.conditions import merge
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
-from grantkeeper.core.presets import Habits
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import patch_status
 from grantkeeper.core.servers import show_server
@@ -38,6 +36,8 @@ from grantkeeper.core.standing import (
     let_lapse,
     note,
     note_inconclusive,
+    note_sign,
+    note_unanswered,
 )
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
 from grantkeeper.objects import Condition
@@ -114,6 +114,8 @@ class Connectors:
         self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
         found = await self._look_at_server(connector)
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
+        if before.fetch_problem is not None and self.standing(name).fetch_problem is None:
+            self._put(name, note_sign(self.standing(name), self.clock()))
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
@@ -167,10 +169,16 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, note(self.standing(name), problem, self.clock()))
 
-    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None, answered: bool = True) -> None:
+    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None) -> None:
         """A token request has shown nothing of the client; `rest` is how long the server asked to be left alone."""
         if self.standing(name).is_judged:
-            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, answered=answered))
+            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest))
+
+    def note_unanswered(self, name: Name, why: str, *, rest: timedelta | None, is_safe: bool) -> None:
+        """A token request brought no usable answer: it is looked whether the server says anything at all."""
+        if self.standing(name).is_judged:
+            self._learn(name, note_unanswered(self.standing(name), why, self.clock(), rest=rest, is_safe=is_safe))
+            self.look(name)
 
     def note_rejected_secret(self, name: Name, request: Request) -> None:
         """The client's secret was rejected, and the other one is presented at once: it is tried first from now on."""
@@ -197,7 +205,7 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
-        client = _client(connector.spec.client_id, self.discoverer.habits(connector), endpoints, standing)
+        client = self.discoverer.habits(connector).as_client(connector.spec.client_id, endpoints, standing.secrets)
         remembered = Remembered(connector.spec, client, ca_bundle(connector))
         self._remembered[name] = remembered
         return remembered
@@ -216,9 +224,9 @@ class Connectors:
             "fallback_problem": second if isinstance(second, Problem) else None,
         }
         known = self.standing((connector.metadata.namespace, connector.metadata.name))
-        if (found, fallback) == (known.secret, known.fallback_secret):
+        if (found, fallback) == (known.secret, known.fallback_secret) or known.is_silent:
             return parts
-        healed = heal(known, self.clock())  # another secret deserves another try
+        healed = heal(known, self.clock())  # another secret deserves another try, unless no answer comes whatever it is
         return parts | {"noted": None, "circuit": None, "healed_at": healed.healed_at}
 
     async def _judge_secret(
@@ -280,18 +288,3 @@ def _blame(connector: OAuthConnector, error: ProviderError) -> str:
     """Why there are no endpoints; with it, that an issuer cannot be corrected in place."""
     said = str(error).removesuffix(".")
     return said if connector.spec.issuer is None else f"{said}; {WRONG_ISSUER}"
-
-
-def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
-    secret, other_secret = standing.secrets
-    return Client(
-        client_id=client_id,
-        authentication=habits.client_authentication,
-        secret=secret,
-        other_secret=other_secret,
-        endpoints=endpoints,
-        pkce=habits.pkce is PKCE.S256,
-        scope_separator=habits.scope_separator.character,
-        authorization_parameters=habits.authorization_parameters,
-        token_parameters=habits.token_parameters,
-    )
