@@ -287,7 +287,7 @@ LAST = NOW + 2 * SECOND_LATER
     ("standing", "at"),
     [
         pytest.param(FOUND, None, id="nothing is known against it"),
-        pytest.param(unanswered(2), None, id="one answer was lost, and another"),
+        pytest.param(unanswered(2), NOW + 21 * SECOND_LATER, id="two answers were lost: a third may show that it is the server"),
         pytest.param(SILENT, LAST + HOUR, id="silent: others try first"),
         pytest.param(replace(SILENT, fetch_problem=AWAY), LAST + 24 * HOUR, id="silent in every respect"),
         pytest.param(replace(unanswered(1), fetch_problem=AWAY), NOW + 24 * HOUR, id="one answer was lost, and nothing else comes either"),

@@ -93,7 +93,8 @@ class Gatherer:
         is_covered = refresh_claim is not None and refresh_claim.retry_until is not None and now < refresh_claim.retry_until
         is_last = is_ours and refresh_claim is not None and refresh_claim.presentations == MAX_PRESENTATIONS - 1 and not is_covered
         kept_back_until = standing.last_try_at if is_last else None
-        reason = "KeptBack" if kept_back_until and of_now and of_now.reason == "AnswerLost" else of_now.reason if of_now else ""
+        reason = of_now.reason if of_now else ""
+        reason = "KeptBack" if reason == "AnswerLost" and kept_back_until and standing.is_silent else reason
         failure = FAILURES.get(reason, "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
         waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
         risk_at = None if is_covered or refresh_claim is None else refresh_claim.not_before_retry

@@ -25,8 +25,11 @@ CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
 LONG_REST = timedelta(minutes=1)
 """A server that asks to be left alone for less is not worth a word in status."""
+LAST_TRY_SOONEST_AFTER = timedelta(seconds=20)
+"""How long a token that may be presented only once more waits for others to show whether it is the server: two time-outs, from the
+last answer that did not come."""
 LAST_TRY_AFTER = timedelta(hours=1)
-"""How long a token that may be presented only once more is kept from a silent server, from the last answer that did not come."""
+"""The same while the server is silent."""
 LAST_TRY_AT_MOST_AFTER = timedelta(days=1)
 """The same while the server answers nothing else either."""
 SILENT = (
@@ -121,7 +124,7 @@ class Standing:
             return None
         if self.fetch_problem is not None:
             return self.unanswered_at + LAST_TRY_AT_MOST_AFTER
-        return self.unanswered_at + LAST_TRY_AFTER if self.unanswered >= circuits.SILENT_AFTER else None
+        return self.unanswered_at + (LAST_TRY_AFTER if self.unanswered >= circuits.SILENT_AFTER else LAST_TRY_SOONEST_AFTER)
 
     def obstacle(self, now: datetime) -> str | None:
         """Why those that wait for their turn wait long, as the reason of an attempt; None where they do not."""
