@@ -109,3 +109,8 @@ def test_when_nobody_tried_though_somebody_might_have_it_is_unknown(patience: Pa
     assert not lapse(circuit, until - timedelta.resolution).is_untested
     assert lapse(circuit, until).is_untested
     assert lapse(lapse(circuit, until), NOW).is_untested, "looking again does not make it known"
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_the_wait() -> None:
+    back = NOW - timedelta(hours=1)
+    assert lapse(OPEN, back).probe_at == back + MINUTE

@@ -96,7 +96,10 @@ class Gatherer:
         reason = of_now.reason if of_now else ""
         reason = "KeptBack" if reason == "AnswerLost" and kept_back_until and standing.is_silent else reason
         failure = FAILURES.get(reason, "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
-        waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
+        counts = (
+            of_now is not None and not standing.has_healed_since(of_now.reason, of_now.time) and not schedule.is_ahead(of_now.time, now)
+        )
+        waits_until = of_now.retry_not_before if of_now and counts else None
         risk_at = None if is_covered or refresh_claim is None else refresh_claim.not_before_retry
         retry = [moment for moment in (risk_at, waits_until, kept_back_until) if moment]
         wanted = wanted_scopes(grant, connector) if connector else ()

@@ -94,5 +94,5 @@ def hasten(circuit: Circuit, now: datetime) -> Circuit:
 
 
 def lapse(circuit: Circuit, now: datetime) -> Circuit:
-    """Mark it where nobody tried although somebody might have."""
-    return replace(circuit, is_untested=circuit.is_untested or now >= circuit.untested_at)
+    """Mark it where nobody tried although somebody might have. Where the clock was set back, what is waited for begins anew."""
+    return replace(circuit, tried_at=min(circuit.tried_at, now), is_untested=circuit.is_untested or now >= circuit.untested_at)

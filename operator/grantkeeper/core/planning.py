@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from grantkeeper.core import schedule
 from grantkeeper.core.asking import unasked_scopes
 from grantkeeper.core.conditions import Verdict, summarize
-from grantkeeper.core.facts import Copy, Facts, Trouble
+from grantkeeper.core.facts import Copy, Facts, Holding, Trouble
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, warn_of_end
 
@@ -112,7 +113,15 @@ def refresh_at(facts: Facts) -> datetime | None:
         return None
     if not facts.is_served:
         return None
-    return max(moment for moment in (facts.holding.due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
+    due_at = facts.now if _is_timed_wrongly(facts.holding, facts.now) else facts.holding.due_at
+    return max(moment for moment in (due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
+
+
+def _is_timed_wrongly(holding: Holding, now: datetime) -> bool:
+    """Whether the clock has gone back since the set came, by so much that it would be refreshed too late; nobody knows when it expires."""
+    if holding.expires_at is None:
+        return False
+    return schedule.is_ahead(holding.obtained_at, now, tolerance=schedule.reserve(holding.expires_at - holding.obtained_at))
 
 
 def _wake_at(facts: Facts) -> datetime | None:

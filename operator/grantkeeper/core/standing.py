@@ -203,6 +203,8 @@ def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
     if standing.rests_until is not None and standing.rests_until <= now:
         standing = replace(standing, rests_until=None, is_long_rest=False)
+    if standing.unanswered_at is not None:
+        standing = replace(standing, unanswered_at=min(standing.unanswered_at, now))
     if standing.circuit is None:
         return standing
     if standing.generation != generation:
