@@ -8,6 +8,9 @@ export function control(store, faults, rotate) {
     '/forget': (request, url) => ({ forgotten: store.forgetAccount(url.searchParams.get('account')) }), // tokens, grants, sessions
     '/hold': () => faults.hold(),
     '/release': () => faults.release(),
+    '/ignore': () => { faults.isIgnoring = true; },
+    '/heed': () => { faults.isIgnoring = false; },
+    '/ignored': () => ({ ignored: faults.ignored }),
     '/cut': () => { faults.cuts += 1; },
     '/rotate': () => rotate(), // the signing key, from the next start on
     '/held': () => ({ held: faults.held }),

@@ -1,7 +1,12 @@
-// What networks do to the answers of the token endpoint, on demand: hold them back, or cut the connection once the work is done.
+// What networks do to the answers of the token endpoint, on demand: hold them back, or cut the connection once the work is done. And what a
+// server does whose database hangs: take requests, and neither work them off nor answer.
+import { basicCredentials } from './ledger.mjs';
+
 class Faults {
   held = 0; // answers waiting
   cuts = 0; // answers still to be cut
+  ignored = []; // whose token requests were taken and ignored
+  isIgnoring = false;
   #gate = null; // closed while there is one
 
   hold() {
@@ -16,6 +21,11 @@ class Faults {
   }
 
   middleware = async (ctx, next) => {
+    if (this.isIgnoring && ctx.path === '/token' && ctx.method === 'POST') {
+      this.ignored.push(basicCredentials(ctx).id ?? null);
+      ctx.respond = false;
+      return;
+    }
     await next();
     if (ctx.path !== '/token') return;
     if (this.#gate) {

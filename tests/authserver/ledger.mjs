@@ -49,7 +49,7 @@ function noteSecrets(file, secrets) {
   for (const [kind, value] of Object.entries(secrets)) if (typeof value === 'string') append(file, { kind, value });
 }
 
-function basicCredentials(ctx) {
+export function basicCredentials(ctx) {
   const [scheme, encoded] = ctx.get('authorization').split(' ');
   if (scheme.toLowerCase() !== 'basic' || !encoded) return {};
   const [id, secret] = Buffer.from(encoded, 'base64').toString().split(':').map((part) => {

@@ -122,7 +122,7 @@ class Theatre:
         """Play the cell in which nobody dies."""
         controller = self.installation.controller
         controller.start(**{VARIABLE: f"{cell.row.failpoint}:stop@1"})
-        self._wait(lambda: _is_stopped(controller.pid), "the process to be frozen")
+        self._wait(lambda: is_stopped(controller.pid), "the process to be frozen")
         stopped_at = time.time()
         self.eyes.store_as_rival(name)
         controller.kill(signal.SIGCONT)
@@ -239,7 +239,8 @@ def _end_of(sight: Sight, before: Sight) -> str:
     return sight.reason
 
 
-def _is_stopped(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, by SIGSTOP or by itself."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 

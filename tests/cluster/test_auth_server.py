@@ -177,6 +177,19 @@ def test_an_answer_that_is_cut_has_been_worked_off(client: Client) -> None:
     wait_for(lambda: client.deliveries() == [False, True], "the first answer lost, the second delivered")
 
 
+def test_what_is_ignored_has_not_been_worked_off(client: Client) -> None:
+    client.patience = 1
+    tokens = client.redeem(client.ask()["code"][0]).json()
+    client.server.ignore()
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            client.refresh(tokens["refresh_token"])
+    finally:
+        client.server.heed()
+    assert client.server.ignored(client.client_id) == 1
+    assert client.refresh(tokens["refresh_token"]).is_success
+
+
 def test_frozen_it_takes_connections_and_reads_nothing(client: Client) -> None:
     tokens = client.tokens()
     client.server.freeze()

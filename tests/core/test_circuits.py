@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantkeeper.core.circuits import CLIENT, QUIET, REACH, Circuit, Patience, fail, hold, lapse
+from grantkeeper.core.circuits import CLIENT, QUIET, REACH, SILENCE, Circuit, Patience, fail, hasten, hold, lapse
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -20,6 +20,7 @@ OPEN = fail(None, CLIENT, NOW)
     [
         pytest.param(CLIENT, [60, 120, 240, 480, 960, 1920, 3600, 3600], id="a client that is rejected"),
         pytest.param(REACH, [2, 4, 8, 16, 32, 60, 60], id="a server that is away"),
+        pytest.param(SILENCE, [30, 60, 120, 240, 480, 960, 1800, 1800], id="a server that does not answer"),
     ],
 )
 def test_each_probe_that_fails_doubles_the_wait(patience: Patience, waits: list[int]) -> None:
@@ -59,6 +60,37 @@ def test_a_failure(circuit: Circuit, patience: Patience, after: timedelta, expec
     assert fail(circuit, patience, NOW + after) == expected
 
 
+SILENT = Circuit(SILENCE, NOW, 16 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("patience", "probe_after", "then"),
+    [
+        pytest.param(REACH, MINUTE, 16 * MINUTE, id="no connection: nothing was spent, so soon again, and as rarely as before after that"),
+        pytest.param(SILENCE, 30 * MINUTE, 30 * MINUTE, id="no answer: more rarely"),
+        pytest.param(CLIENT, MINUTE, MINUTE, id="an answer, and it rejects the client"),
+    ],
+)
+def test_a_probe_of_a_silent_server(patience: Patience, probe_after: timedelta, then: timedelta) -> None:
+    tried = fail(SILENT, patience, NOW + 16 * MINUTE)
+    assert tried.probe_at == NOW + 16 * MINUTE + probe_after
+    assert tried.wait == then
+    assert hold(tried, tried.probe_at).probe_at == tried.probe_at + then
+
+
+@pytest.mark.parametrize(
+    ("circuit", "after", "probe_after"),
+    [
+        pytest.param(SILENT, timedelta(seconds=10), 5 * MINUTE, id="it was tried a moment ago"),
+        pytest.param(SILENT, 10 * MINUTE, 10 * MINUTE, id="it was not tried for a while: now"),
+        pytest.param(fail(None, SILENCE, NOW), timedelta(seconds=10), timedelta(seconds=30), id="it is tried sooner anyhow"),
+        pytest.param(Circuit(CLIENT, NOW, 16 * MINUTE), 10 * MINUTE, 16 * MINUTE, id="of a client that is rejected it says nothing"),
+    ],
+)
+def test_a_sign_of_life(circuit: Circuit, after: timedelta, probe_after: timedelta) -> None:
+    assert hasten(circuit, NOW + after).probe_at == NOW + probe_after
+
+
 def test_a_probe_that_shows_nothing_is_not_repeated_at_once() -> None:
     assert hold(OPEN, NOW + MINUTE) == Circuit(CLIENT, NOW + MINUTE, MINUTE)
     assert hold(OPEN, NOW + timedelta(seconds=59)) == OPEN
@@ -77,3 +109,8 @@ def test_when_nobody_tried_though_somebody_might_have_it_is_unknown(patience: Pa
     assert not lapse(circuit, until - timedelta.resolution).is_untested
     assert lapse(circuit, until).is_untested
     assert lapse(lapse(circuit, until), NOW).is_untested, "looking again does not make it known"
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_the_wait() -> None:
+    back = NOW - timedelta(hours=1)
+    assert lapse(OPEN, back).probe_at == back + MINUTE

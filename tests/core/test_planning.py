@@ -469,3 +469,19 @@ def test_nobody_is_sent_to_the_status_of_a_connector_that_is_not_there(condition
         (said,) = (v.message for v in plan(facts(connector=connector, holding=holding)).verdicts if v.type == condition)
         assert ("see its own status" in said) == exists
         assert ("see Accepted" in said) != exists
+
+
+@pytest.mark.parametrize(
+    ("ahead", "at"),
+    [
+        pytest.param(timedelta(0), HELD.due_at, id="it has just come"),
+        pytest.param(timedelta(seconds=60), HELD.due_at, id="another machine's clock is a little fast: soon enough all the same"),
+        pytest.param(timedelta(seconds=61), NOW, id="the clock was set back: nobody knows how long it lives"),
+    ],
+)
+def test_a_set_that_came_in_the_future(ahead: timedelta, at: datetime) -> None:
+    assert refresh_at(facts(holding=replace(HELD, obtained_at=NOW + ahead, expires_at=NOW + ahead + timedelta(hours=1)))) == at
+
+
+def test_a_set_that_lives_for_ever_is_never_due_wherever_the_clock_goes() -> None:
+    assert refresh_at(facts(holding=replace(HELD, obtained_at=NOW + timedelta(days=1), expires_at=None, due_at=None))) is None

@@ -12,7 +12,17 @@ from pydantic import SecretStr
 
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.standing import Problem, Standing, judge_client_secret, judge_connector, let_lapse, note, note_inconclusive
+from grantkeeper.core.standing import (
+    Problem,
+    Standing,
+    judge_client_secret,
+    judge_connector,
+    let_lapse,
+    note,
+    note_inconclusive,
+    note_sign,
+    note_unanswered,
+)
 from grantkeeper.resources import OAuthConnector
 
 SERVER = Endpoints(authorization="https://as/a", token="https://as/t", issuer="https://as")
@@ -160,7 +170,8 @@ def test_a_shorter_rest_does_not_end_a_longer_one() -> None:
     ],
 )
 def test_an_answer_that_shows_nothing_of_the_client(problem: Problem, answered: bool, reason: str) -> None:
-    shown = note_inconclusive(note(FOUND, problem, NOW), NOW + timedelta(minutes=1), answered=answered)
+    away, later = note(FOUND, problem, NOW), NOW + timedelta(minutes=1)
+    shown = note_inconclusive(away, later) if answered else note_unanswered(away, "no_answer", later)
     assert judge_connector(shown)[3].reason == reason
     if reason != "Ready":
         assert shown.gate.opens_at is not None
@@ -217,3 +228,83 @@ def test_a_key_that_the_second_secret_lacks_is_named_by_its_own_field() -> None:
 def test_who_failed_by_what_is_mended_need_not_wait(reason: str, at: datetime, healed: bool) -> None:
     standing = note(note(FOUND, REJECTED, NOW), None, NOW + timedelta(minutes=1))
     assert standing.has_healed_since(reason, at) is healed
+
+
+SECOND_LATER, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+
+def unanswered(times: int, standing: Standing = FOUND, *, is_safe: bool = False) -> Standing:
+    """After so many token requests in a row that brought nothing, a second apart from now on."""
+    for number in range(times):
+        standing = note_unanswered(standing, "no_answer", NOW + number * SECOND_LATER, is_safe=is_safe)
+    return standing
+
+
+SILENT = unanswered(3)
+
+
+@pytest.mark.parametrize(
+    ("standing", "is_silent", "is_narrow"),
+    [
+        pytest.param(unanswered(1), False, False, id="one is about one token"),
+        pytest.param(unanswered(2), False, False, id="two may be chance"),
+        pytest.param(SILENT, True, True, id="three are the server"),
+        pytest.param(unanswered(9, is_safe=True), False, False, id="what cannot be spent costs nothing, however often"),
+        pytest.param(unanswered(2, note_inconclusive(unanswered(2), NOW)), False, False, id="an answer in between"),
+        pytest.param(unanswered(2, note(unanswered(2), None, NOW)), False, False, id="a success in between"),
+        pytest.param(unanswered(1, note(unanswered(2), AWAY, NOW)), True, True, id="no connection in between is no answer"),
+        pytest.param(unanswered(2, note(FOUND, AWAY, NOW)), False, True, id="it was away, and one at a time tried already"),
+        pytest.param(unanswered(2, note(FOUND, REJECTED, NOW)), False, True, id="the client was rejected"),
+        pytest.param(unanswered(3, note(FOUND, REJECTED, NOW)), True, True, id="the client was rejected, and then came nothing"),
+        pytest.param(note(SILENT, REJECTED, NOW), False, True, id="an answer that rejects the client ends it"),
+        pytest.param(note_inconclusive(SILENT, NOW), False, False, id="any other answer does"),
+        pytest.param(note(SILENT, None, NOW), False, False, id="a success does"),
+        pytest.param(note(SILENT, AWAY, NOW + HOUR), True, True, id="no connection does not"),
+        pytest.param(unanswered(9, SILENT, is_safe=True), True, True, id="what cannot be spent is a probe as good as any"),
+    ],
+)
+def test_silence(standing: Standing, is_silent: bool, is_narrow: bool) -> None:
+    assert (standing.is_silent, standing.gate.is_narrow) == (is_silent, is_narrow)
+    assert (standing.obstacle(NOW) == "Silent") is is_silent
+
+
+def test_silence_is_said_and_nobody_needs_to_act() -> None:
+    verdicts = {verdict.type: verdict for verdict in judge_connector(SILENT)}
+    assert verdicts["Reachable"].reason == "Unreachable"
+    assert "the last time: no answer. Nobody needs to do anything" in verdicts["Reachable"].message
+    assert "Stalled" not in verdicts
+
+
+def test_a_server_that_can_be_reached_again_and_does_not_answer_is_not_said_to_be_away() -> None:
+    (reachable,) = (v for v in judge_connector(unanswered(1, note(FOUND, AWAY, NOW))) if v.type == "Reachable")
+    assert "takes token requests" in reachable.message
+
+
+LAST = NOW + 2 * SECOND_LATER
+
+
+@pytest.mark.parametrize(
+    ("standing", "at"),
+    [
+        pytest.param(FOUND, None, id="nothing is known against it"),
+        pytest.param(unanswered(2), NOW + 21 * SECOND_LATER, id="two answers were lost: a third may show that it is the server"),
+        pytest.param(SILENT, LAST + HOUR, id="silent: others try first"),
+        pytest.param(replace(SILENT, fetch_problem=AWAY), LAST + 24 * HOUR, id="silent in every respect"),
+        pytest.param(replace(unanswered(1), fetch_problem=AWAY), NOW + 24 * HOUR, id="one answer was lost, and nothing else comes either"),
+        pytest.param(replace(FOUND, fetch_problem=AWAY), None, id="no answer was lost: its metadata is away"),
+        pytest.param(replace(SILENT, circuit=None, noted=None), LAST + HOUR, id="the spec was changed: a new try, but not the last"),
+        pytest.param(note_inconclusive(SILENT, NOW), None, id="it has answered"),
+    ],
+)
+def test_the_last_try_of_a_token_in_doubt(standing: Standing, at: datetime | None) -> None:
+    assert standing.last_try_at == at
+
+
+def test_a_sign_of_life_brings_the_next_probe_nearer() -> None:
+    silent = unanswered(1)
+    for number in range(12):
+        silent = note_unanswered(silent, "no_answer", NOW + number * HOUR)
+    at = NOW + 11 * HOUR
+    assert silent.gate.opens_at == at + HOUR / 2
+    assert note_sign(silent, at + SECOND_LATER).gate.opens_at == at + HOUR / 12
+    assert note_sign(FOUND, at) == FOUND

@@ -150,6 +150,18 @@ class AuthServer:
         """Do the work of the next token request, then cut the connection instead of answering."""
         self._tell("cut")
 
+    def ignore(self) -> None:
+        """Take token requests, and neither work them off nor answer, until `heed`; the rest of the server is as always."""
+        self._tell("ignore")
+
+    def heed(self) -> None:
+        """Work off token requests again; those that were ignored stay so."""
+        self._tell("heed")
+
+    def ignored(self, client_id: str) -> int:
+        """How many token requests of a client were ignored."""
+        return list(self._tell("ignored")["ignored"]).count(client_id)
+
     # What it knows
 
     def ledger(self, client_id: str | None = None) -> list[dict[str, Any]]:

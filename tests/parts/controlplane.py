@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import ssl
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ from parts.processes import Child, free_port
 STARTING = 60.0
 """Seconds that each program has to become ready; a quiet machine needs about four in all."""
 
+API_SERVER = "kube-apiserver"
 ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
 
@@ -122,7 +124,21 @@ class ControlPlane:
 
     def pid_of(self, program: str) -> int:
         """The process id of `etcd`, `kube-apiserver` or `kube-controller-manager`."""
-        return next(child.pid for child in self._children if child.name == program)
+        return self._child(program).pid
+
+    def kill_api_server(self) -> None:
+        """End kube-apiserver as a crash does; `start_api_server` starts it again where it was, with all that etcd holds."""
+        child = self._child(API_SERVER)
+        child.send(signal.SIGKILL)
+        child.wait(10)
+        self._children.remove(child)
+
+    def start_api_server(self) -> None:
+        """Start it again, and return when it serves."""
+        self._start_api_server(binaries.obtain().kube_apiserver)
+
+    def _child(self, program: str) -> Child:
+        return next(child for child in self._children if child.name == program)
 
     # How it starts
 
@@ -172,7 +188,7 @@ class ControlPlane:
     def _start_api_server(self, program: Path) -> None:
         files = self.directory
         child = self._start(
-            "kube-apiserver",
+            API_SERVER,
             program,
             [
                 f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",

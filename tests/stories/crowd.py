@@ -42,6 +42,14 @@ class Server:
     is_away: bool = False
     accepted: str = "right"
     """The one client secret that it knows."""
+    works_silently: bool = False
+    """What is presented is worked off, though no answer comes: it is spent."""
+    is_mute: bool = False
+    """Nothing else is answered either."""
+    fails: bool = False
+    """Every token request is answered with an error of its own, and not worked off."""
+    spent: set[str] = field(default_factory=set)
+    """What was worked off and never answered; presented again, it is refused."""
     retry_after: int | None = None
     """Seconds that it asks everybody to be left alone for, until it is None again."""
     begun: list[tuple[float, str]] = field(default_factory=list)
@@ -99,8 +107,16 @@ class CrowdProvider(MemoryProvider):
         finally:
             server.in_flight -= 1
         if server.latency > GIVEN_UP_AFTER:
+            server.spent |= {presented} if server.works_silently else set()
             raise AnswerLost("timed out")
         return self._answer(server, request, presented)
+
+    async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> Answer:  # noqa: ASYNC109  # as the real one
+        """The metadata, unless the server answers nothing."""
+        if self.servers[url.removeprefix("https://").partition(".")[0]].is_mute:
+            await pass_time(GIVEN_UP_AFTER)
+            raise AnswerLost("timed out")
+        return await super().fetch(url, ca_bundle=ca_bundle, timeout=timeout)
 
     def _revoke(self, server: Server, request: Request, token: str) -> Answer:
         if _secret_of(request) != server.accepted:
@@ -109,6 +125,10 @@ class CrowdProvider(MemoryProvider):
         return answer({})
 
     def _answer(self, server: Server, request: Request, presented: str) -> Answer:
+        if server.fails:
+            return answer({}, 502)
+        if presented in server.spent:
+            return answer({"error": "invalid_grant"}, 400)
         if server.retry_after is not None:
             return Answer(status=429, content_type="application/json", retry_after=str(server.retry_after), body=b"{}")
         if _secret_of(request) != server.accepted:

@@ -258,3 +258,14 @@ async def test_ten_thousand_wake_ups_of_one_that_is_not_due_leave_no_heap_of_the
         agenda.wake((GRANT, "another"))
         await turn()
         assert work.begun[NEIGHBOUR] == seen + 1, "what is left of them must do no work"
+
+
+async def test_what_happens_after_the_clock_was_set_forward_is_not_slept_through() -> None:
+    work = Work(next_look=timedelta(hours=1))
+    async with running(work) as agenda:
+        agenda.wake(NEIGHBOUR)
+        await turn()
+        work.hands[0] += timedelta(hours=2)
+        agenda.wake(NEIGHBOUR)
+        await turn()
+        assert work.begun[NEIGHBOUR] == 2

@@ -6,14 +6,14 @@ The minutes are the scene's own: every call that fails takes ten of its seconds.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
-from grantkeeper.errors import ClusterError, Conflict, Forbidden, GrantkeeperError, Unreachable
+from grantkeeper.errors import ClusterError, Conflict, Forbidden, GrantkeeperError, ProviderUnsent, Unreachable
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=45)
@@ -111,20 +111,33 @@ async def test_an_outage_of_ten_minutes_costs_nothing(error: Exception, by_code:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["an hour forward", "an hour back"])
-async def test_a_clock_that_jumps_and_comes_back_spends_nothing_twice(jump: timedelta) -> None:
+async def test_a_clock_that_jumps_and_comes_back_costs_a_refresh_each_time_and_spends_nothing_twice(jump: timedelta) -> None:
     scene = await Scene.open_consented()
     answers = [{**TOKENS, "access_token": f"token-{n}", "refresh_token": f"refresh-{n}"} for n in range(1, 9)]
-    for span in (timedelta(minutes=5), jump, timedelta(minutes=5), -jump, timedelta(minutes=5)):
+    for span, so_far in ((timedelta(minutes=5), 0), (jump, 1), (timedelta(minutes=5), 1), (-jump, 2), (timedelta(minutes=5), 2)):
         scene.provider.answer = answers[len(scene.provider.sent)]
         await scene.pass_time(span)
-    assert len(scene.provider.sent) == (1 if jump > timedelta(0) else 0), "an hour forward it is due, once"
+        assert len(scene.provider.sent) == so_far, "it looks expired, or as if it came in the future: nobody knows how long it lives"
     assert await scene.reason() == "Ready"
     for _ in range(40):
         scene.provider.answer = answers[len(scene.provider.sent)]
         await scene.pass_time(timedelta(minutes=4))
+        expires_at = datetime.fromisoformat((await scene.status())["expirationTime"])
+        assert scene.now < expires_at <= scene.now + HOUR, "what is said of its life is true again"
     assert await scene.reason() == "Ready"
     sent = scene.provider.sent
-    assert len(sent) == len(set(sent)) >= 2, "each refresh token was presented once"
+    assert len(sent) == len(set(sent)) >= 5, "each refresh token was presented once"
+
+
+async def test_a_clock_that_is_set_back_leaves_nobody_waiting_for_what_it_said_before() -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [ProviderUnsent("accepted no connection")]
+    await scene.pass_time(HOUR)
+    assert await scene.reason() == "RefreshFailing"
+    await scene.pass_time(-HOUR)
+    assert (await scene.reason(), len(scene.provider.sent)) == ("Ready", 0)
+    await scene.pass_time(DUE)
+    assert (await scene.reason(), len(scene.provider.sent)) == ("Ready", 1), "its back-off, and the connector's, would have ended later"
 
 
 async def test_a_sweep_that_fails_leaves_what_is_known() -> None:

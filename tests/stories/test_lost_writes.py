@@ -15,6 +15,7 @@ from fakes.provider import TOKENS
 from fakes.provider import answer as answering
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
+from grantkeeper.controller.respecting import CLAIM_RESPECTED_FOR
 from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import RECOVERED_TYPE
 from grantkeeper.errors import Unreachable
@@ -253,3 +254,27 @@ async def test_a_refreshed_set_is_kept_aside_when_it_finds(meanwhile: Callable[[
     assert opened.tokens.access_token.get_secret_value() == "the-next"
     claim = base64.b64decode((await scene.sealed_secret())["data"]["claim"])
     assert claim == (FOREIGN if meanwhile is commit_a_sibling else UNREADABLE), "what the other one wrote stands"
+
+
+@pytest.mark.parametrize("verb", ["replace", "get"])
+async def test_however_long_the_api_server_is_away_what_came_is_stored_before_anybody_takes_the_claim_for_abandoned(
+    monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    scene = await open_due(by_code=False)
+    pauses: list[float] = []
+
+    async def fall() -> None:
+        scene.provider.meanwhile = None
+        scene.cluster.troubles = [Trouble("replace", SEALED, LOST, times=1 if verb == "get" else 60)]
+        scene.cluster.troubles += [Trouble("get", SEALED, LOST, times=60)] if verb == "get" else []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    scene.provider.meanwhile = fall
+    await scene.settle()
+    await see_success(scene)
+    assert len(pauses) >= 60
+    longest_call = timedelta(seconds=20)
+    assert max(pauses) < (CLAIM_RESPECTED_FOR - longest_call).total_seconds()

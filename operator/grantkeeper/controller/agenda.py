@@ -61,6 +61,8 @@ class Agenda:
             return
         moment = at if at is not None else self.clock()
         if subject in self._due and self._due[subject] <= moment:
+            if at is None:
+                self._stirred.set()  # it is due by now: where the clock was set forward, nobody would notice for long
             return
         self._due[subject] = moment
         heapq.heappush(self._heap, (moment, next(self._order), subject))

@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 
-from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
-from grantkeeper.choices import PKCE
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, Cluster
 from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.clientsecrets import read_client_secret
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
@@ -26,7 +25,6 @@ from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
-from grantkeeper.core.presets import Habits
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.reporting import describe_connector, patch_status
 from grantkeeper.core.servers import show_server
@@ -34,14 +32,15 @@ from grantkeeper.core.standing import (
     Problem,
     Standing,
     heal,
-    judge_client_secret,
     judge_connector,
     let_lapse,
     note,
     note_inconclusive,
+    note_sign,
+    note_unanswered,
 )
-from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
-from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, SecretKeyRef
+from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
+from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec
 
 log = structlog.get_logger()
 
@@ -50,10 +49,6 @@ LOOK_AGAIN = timedelta(seconds=10)
 LOOK_ROUTINELY = timedelta(minutes=10)
 SECRET_KEPT_FOR = timedelta(seconds=1)
 """How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
-NO_RIGHT = (
-    "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
-    "watch.namespaces of the chart."
-)
 WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
 
 
@@ -120,6 +115,8 @@ class Connectors:
         self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
         found = await self._look_at_server(connector)
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
+        if before.fetch_problem is not None and self.standing(name).fetch_problem is None:
+            self._put(name, note_sign(self.standing(name), self.clock()))
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
@@ -174,10 +171,16 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, note(self.standing(name), problem, self.clock()))
 
-    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None, answered: bool = True) -> None:
+    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None) -> None:
         """A token request has shown nothing of the client; `rest` is how long the server asked to be left alone."""
         if self.standing(name).is_judged:
-            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, answered=answered))
+            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest))
+
+    def note_unanswered(self, name: Name, why: str, *, rest: timedelta | None, is_safe: bool) -> None:
+        """A token request brought no usable answer: it is looked whether the server says anything at all."""
+        if self.standing(name).is_judged:
+            self._learn(name, note_unanswered(self.standing(name), why, self.clock(), rest=rest, is_safe=is_safe))
+            self.look(name)
 
     def note_rejected_secret(self, name: Name, request: Request) -> None:
         """The client's secret was rejected, and the other one is presented at once: it is tried first from now on."""
@@ -211,7 +214,7 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
-        client = _client(connector.spec.client_id, self.discoverer.habits(connector), endpoints, standing)
+        client = self.discoverer.habits(connector).as_client(connector.spec.client_id, endpoints, standing.secrets)
         remembered = Remembered(connector.spec, client, ca_bundle(connector))
         self._remembered[name] = remembered
         return remembered
@@ -219,10 +222,10 @@ class Connectors:
     async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the client Secrets decide."""
         name, begun = (connector.metadata.namespace, connector.metadata.name), self.clock()
-        found = await self._judge_secret(connector, connector.spec.client_secret_ref)
+        found = await read_client_secret(self.cluster, connector, connector.spec.client_secret_ref)
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}
-        second = await self._judge_secret(connector, connector.spec.fallback_client_secret_ref, is_fallback=True)
+        second = await read_client_secret(self.cluster, connector, connector.spec.fallback_client_secret_ref, is_fallback=True)
         fallback = None if isinstance(second, Problem) else second
         parts: dict[str, Any] = {
             "secret": found,
@@ -232,23 +235,10 @@ class Connectors:
         }
         self._secrets_read[name] = (connector, begun)
         known = self.standing(name)
-        if (found, fallback) == (known.secret, known.fallback_secret):
+        if (found, fallback) == (known.secret, known.fallback_secret) or known.is_silent:
             return parts
-        healed = heal(known, self.clock())  # another secret deserves another try
+        healed = heal(known, self.clock())  # another secret deserves another try, unless no answer comes whatever it is
         return parts | {"noted": None, "circuit": None, "healed_at": healed.healed_at}
-
-    async def _judge_secret(
-        self, connector: OAuthConnector, reference: SecretKeyRef | None, *, is_fallback: bool = False
-    ) -> SecretStr | Problem | None:
-        body = None
-        if reference is not None:
-            try:
-                body = await self.cluster.get(SECRETS, connector.metadata.namespace, reference.name)
-            except NotFound:
-                pass
-            except Forbidden:
-                return Problem(Reason.SECRET_NOT_OFFERED, NO_RIGHT.format(name=reference.name))
-        return judge_client_secret(connector, body, is_fallback=is_fallback)
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -291,18 +281,3 @@ def _blame(connector: OAuthConnector, error: ProviderError) -> str:
     """Why there are no endpoints; with it, that an issuer cannot be corrected in place."""
     said = str(error).removesuffix(".")
     return said if connector.spec.issuer is None else f"{said}; {WRONG_ISSUER}"
-
-
-def _client(client_id: str, habits: Habits, endpoints: Endpoints, standing: Standing) -> Client:
-    secret, other_secret = standing.secrets
-    return Client(
-        client_id=client_id,
-        authentication=habits.client_authentication,
-        secret=secret,
-        other_secret=other_secret,
-        endpoints=endpoints,
-        pkce=habits.pkce is PKCE.S256,
-        scope_separator=habits.scope_separator.character,
-        authorization_parameters=habits.authorization_parameters,
-        token_parameters=habits.token_parameters,
-    )

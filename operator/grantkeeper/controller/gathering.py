@@ -39,6 +39,8 @@ FAILURES = {
     "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
     "ServerError": "the authorization server reports an error of its own",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
+    "KeptBack": "an answer was lost on the way, and the authorization server gives none now; it is tried once more when there is one",
+    "Silent": "the authorization server does not answer; nobody needs to do anything, it is tried again with one grant at a time",
     "Refused": "the authorization server asks to try again later",
 }
 
@@ -98,10 +100,18 @@ class Gatherer:
         standing = self.connectors.standing(grant.connector_name)
         rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
         of_now = outcome if of_this_token and outcome is not None else None
-        failure = FAILURES.get(of_now.reason if of_now else "", "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
-        waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
         is_covered = refresh_claim is not None and refresh_claim.retry_until is not None and now < refresh_claim.retry_until
-        retry = [m for m in (None if is_covered or refresh_claim is None else refresh_claim.not_before_retry, waits_until) if m]
+        is_last = is_ours and refresh_claim is not None and refresh_claim.presentations == MAX_PRESENTATIONS - 1 and not is_covered
+        kept_back_until = standing.last_try_at if is_last else None
+        reason = of_now.reason if of_now else ""
+        reason = "KeptBack" if reason == "AnswerLost" and kept_back_until and standing.is_silent else reason
+        failure = FAILURES.get(reason, "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
+        counts = (
+            of_now is not None and not standing.has_healed_since(of_now.reason, of_now.time) and not schedule.is_ahead(of_now.time, now)
+        )
+        waits_until = of_now.retry_not_before if of_now and counts else None
+        risk_at = None if is_covered or refresh_claim is None else refresh_claim.not_before_retry
+        retry = [moment for moment in (risk_at, waits_until, kept_back_until) if moment]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
         kept = expire(requests, now, wanted=wanted, shows_links=shows_links)

@@ -127,8 +127,9 @@ class Presenter:
         read: Callable[[Answer], Outcome],
         sent: Callable[[], None],
         within: timedelta = USUAL_TIMEOUT,
+        is_safe: bool = False,
     ) -> Result:
-        """Send once, and read what comes."""
+        """Send once, and read what comes. `is_safe` where nothing more is put at risk by it, if no answer comes."""
         left = SEND_BY - timedelta(seconds=time.monotonic() - since)
         if left <= timedelta(0):
             return Unsent(Problem(Reason.UNREACHABLE, "Too much time passed between the claim and the request; it is made again."))
@@ -140,17 +141,25 @@ class Presenter:
             self.connectors.note_problem(connector, problem)
             return Unsent(problem)
         except AnswerLost:
-            self.connectors.note_inconclusive(connector, answered=False)
-            return Lost("no_answer")
+            self._note(connector, lost := Lost("no_answer"), is_safe=is_safe)
+            return lost
         outcome = read(answer)
         if request.alternative is not None and outcome.reason in CLIENT_WORDS:
             self.connectors.note_rejected_secret(connector, request)
-            other = request.alternative
-            return await self.present(other, since=since, connector=connector, ca_bundle=ca_bundle, read=read, sent=sent, within=within)
-        self._note(connector, outcome)
+            return await self.present(
+                request.alternative,
+                since=since,
+                connector=connector,
+                ca_bundle=ca_bundle,
+                read=read,
+                sent=sent,
+                within=within,
+                is_safe=is_safe,
+            )
+        self._note(connector, outcome, is_safe=is_safe)
         return outcome
 
-    def _note(self, connector: Name, outcome: Outcome) -> None:
+    def _note(self, connector: Name, outcome: Outcome, *, is_safe: bool) -> None:
         match outcome:
             case Rejected() if outcome.reason in CLIENT_WORDS:
                 self.connectors.note_problem(
@@ -164,7 +173,9 @@ class Presenter:
                 )
             case Granted() | Dead():
                 self.connectors.note_problem(connector, None)
-            case Transient() | Lost():
+            case Lost():
+                self.connectors.note_unanswered(connector, outcome.reason, rest=outcome.retry_after, is_safe=is_safe)
+            case Transient():
                 self.connectors.note_inconclusive(connector, rest=outcome.retry_after)
             case Rejected():
                 self.connectors.note_inconclusive(connector)

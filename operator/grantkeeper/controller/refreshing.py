@@ -56,6 +56,12 @@ class Flight:
     is_revival: bool
     """The token had been refused, and somebody asked for another try."""
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether presenting the token puts it no more in doubt than it is: it is not spent by it, or accepted again within the leeway."""
+        claim = self.attempted.claim
+        return claim is None or (self.earlier is not None and claim.presentations == self.earlier.presentations)
+
 
 @dataclass(frozen=True, slots=True)
 class Refresher:
@@ -111,6 +117,7 @@ class Refresher:
                 read=read,
                 sent=lambda: reach("refresh.sent"),
                 within=flight.manner.answer_within,
+                is_safe=flight.is_safe,
             )
             await self._settle(result, flight)
             self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)

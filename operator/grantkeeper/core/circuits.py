@@ -1,7 +1,8 @@
 """A circuit: after a failure that is nobody's in particular, one at a time tries whether it still holds, less and less often.
 
 It opens at the first such failure and closes at the first success, so a mistake in a client secret costs a handful of requests
-an hour, however many grants there are.
+an hour, however many grants there are. Silence is another matter, for each token that is presented into it may be spent: it takes a few
+answers in a row that did not come to tell it from one that was lost, and probes are rarer from the beginning.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ CLIENT = Patience(first=timedelta(minutes=1), most=timedelta(hours=1), said_for=
 """Towards a server that rejects the client: a person has to mend something."""
 REACH = Patience(first=timedelta(seconds=2), most=timedelta(minutes=1), said_for=timedelta(minutes=1))
 """Towards one that cannot be reached: nothing leaves, and it may be back at any moment."""
+SILENCE = Patience(first=timedelta(seconds=30), most=timedelta(minutes=30), said_for=timedelta(minutes=1))
+"""Towards one that takes what is presented and gives no usable answer: each probe may cost a consent."""
+SILENT_AFTER = 3
+"""So many in a row, and no answer in between: one is about one token, two may be a server that was just restarted."""
+SOONEST_AFTER_A_SIGN = timedelta(minutes=5)
+"""Between two probes of a silent server, where something else than a token request shows that it answers again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,18 @@ class Circuit:
     wait: timedelta
     is_untested: bool = False
     """The time for a probe has come and gone, and nobody was due: whether the failure still holds is unknown."""
+    is_unspent: bool = False
+    """The last probe never left, so it cost nothing, and the next may follow soon; how rare they are stays as it was."""
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether it is open because no answer comes."""
+        return self.patience == SILENCE
 
     @property
     def probe_at(self) -> datetime:
         """When it is tried again."""
-        return self.tried_at + self.wait
+        return self.tried_at + (min(self.wait, REACH.most) if self.is_unspent else self.wait)
 
     @property
     def probe_by_awaited_at(self) -> datetime:
@@ -56,7 +70,12 @@ class Circuit:
 
 
 def fail(circuit: Circuit | None, patience: Patience, now: datetime) -> Circuit:
-    """Open it, or note that a probe failed. What was on its way when it opened tells nothing new."""
+    """Open it, or note that a probe failed. What was on its way when it opened tells nothing new.
+
+    A silent server that cannot be reached either stays silent until it answers: what was learned of it is not forgotten by that.
+    """
+    if circuit is not None and circuit.is_silence and patience == REACH:
+        return replace(circuit, tried_at=now, is_unspent=True, is_untested=False)
     if circuit is None or circuit.patience != patience:
         return Circuit(patience, tried_at=now, wait=patience.first)
     if now < circuit.probe_by_awaited_at:
@@ -66,9 +85,14 @@ def fail(circuit: Circuit | None, patience: Patience, now: datetime) -> Circuit:
 
 def hold(circuit: Circuit, now: datetime) -> Circuit:
     """A probe has shown nothing: as long again until the next."""
-    return replace(circuit, tried_at=now, is_untested=False) if now >= circuit.probe_by_awaited_at else circuit
+    return replace(circuit, tried_at=now, is_untested=False, is_unspent=False) if now >= circuit.probe_by_awaited_at else circuit
+
+
+def hasten(circuit: Circuit, now: datetime) -> Circuit:
+    """The server answers something again: a silent one is tried soon, but not at every such sign."""
+    return replace(circuit, wait=min(circuit.wait, max(SOONEST_AFTER_A_SIGN, now - circuit.tried_at))) if circuit.is_silence else circuit
 
 
 def lapse(circuit: Circuit, now: datetime) -> Circuit:
-    """Mark it where nobody tried although somebody might have."""
-    return replace(circuit, is_untested=circuit.is_untested or now >= circuit.untested_at)
+    """Mark it where nobody tried although somebody might have. Where the clock was set back, what is waited for begins anew."""
+    return replace(circuit, tried_at=min(circuit.tried_at, now), is_untested=circuit.is_untested or now >= circuit.untested_at)

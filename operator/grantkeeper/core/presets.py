@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from pydantic import SecretStr
+
 from grantkeeper.choices import PKCE, ClientAuthentication, ScopeSeparator
 from grantkeeper.core.catalogue import Preset, fill
-from grantkeeper.core.metadata import MetadataError
+from grantkeeper.core.metadata import Endpoints, MetadataError
+from grantkeeper.core.oauth import Client
 from grantkeeper.core.reasons import Reason
 from grantkeeper.resources import EndpointsSpec, OAuthConnectorSpec
 
@@ -38,6 +41,21 @@ class Habits:
     token_parameters: Mapping[str, str] = field(default_factory=dict)
     display_name: str | None = None
     scope_descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    def as_client(self, client_id: str, endpoints: Endpoints, secrets: tuple[SecretStr | None, SecretStr | None]) -> Client:
+        """A client of it; of its two secrets the first is tried first."""
+        secret, other_secret = secrets
+        return Client(
+            client_id=client_id,
+            authentication=self.client_authentication,
+            secret=secret,
+            other_secret=other_secret,
+            endpoints=endpoints,
+            pkce=self.pkce is PKCE.S256,
+            scope_separator=self.scope_separator.character,
+            authorization_parameters=self.authorization_parameters,
+            token_parameters=self.token_parameters,
+        )
 
 
 def find_habits(spec: OAuthConnectorSpec, presets: Mapping[str, Preset]) -> Habits:

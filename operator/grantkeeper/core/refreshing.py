@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from grantkeeper.core.facts import Facts
+from grantkeeper.core import schedule
+from grantkeeper.core.facts import Facts, Holding
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.times import to_text
 
@@ -32,10 +33,18 @@ def refresh_at(facts: Facts) -> datetime | None:
     if facts.holding is None or not is_presentable(facts) or facts.is_withheld or not facts.is_served or not facts.connector.exists:
         return None
     asked_at = facts.holding.obtained_at if facts.is_hurried else _asked_at(facts)  # what is begun is finished, whoever had asked for it
-    due_at = min((moment for moment in (facts.holding.due_at, asked_at) if moment), default=None)
+    due_by_age = facts.now if _is_timed_wrongly(facts.holding, facts.now) else facts.holding.due_at
+    due_at = min((moment for moment in (due_by_age, asked_at) if moment), default=None)
     if due_at is None:
         return None
     return max(moment for moment in (due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
+
+
+def _is_timed_wrongly(holding: Holding, now: datetime) -> bool:
+    """Whether the clock has gone back since the set came, by so much that it would be refreshed too late; nobody knows when it expires."""
+    if holding.expires_at is None:
+        return False
+    return schedule.is_ahead(holding.obtained_at, now, tolerance=schedule.reserve(holding.expires_at - holding.obtained_at))
 
 
 def is_presentable(facts: Facts) -> bool:

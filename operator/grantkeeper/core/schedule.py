@@ -9,6 +9,9 @@ JITTER = 0.05
 LAST_MINUTE = timedelta(seconds=60)
 SHORTEST = timedelta(seconds=2)
 """The least time between two refreshes of a grant, however short the server's tokens live."""
+STORED_AGAIN_WITHIN = timedelta(seconds=5)
+"""The longest pause while something waits to be stored. When an API server is back, whoever holds what came must be faster than the next
+leader, who takes a claim for abandoned after 35 seconds and presents the token again."""
 
 
 def spread(uid: str) -> float:
@@ -26,6 +29,11 @@ def due_at(*, obtained_at: datetime, expires_at: datetime, percent: int, uid: st
 def reserve(lifetime: timedelta) -> timedelta:
     """The end of a lifetime that is kept for trying again: a minute, or a quarter of short lives."""
     return min(LAST_MINUTE, lifetime / 4)
+
+
+def is_ahead(past: datetime, now: datetime, *, tolerance: timedelta = LAST_MINUTE) -> bool:
+    """Whether what was noted of the past lies ahead: this clock was set back, or the one that noted it was fast; nothing is timed by it."""
+    return past - now > tolerance
 
 
 def retry_lost_at(*, obtained_at: datetime, expires_at: datetime | None, now: datetime) -> datetime:
@@ -54,7 +62,7 @@ def try_again_in(
     return max(least, bound * chance)
 
 
-def back_off(failures: int, uid: str, *, first: timedelta = timedelta(seconds=2), most: timedelta = timedelta(minutes=1)) -> timedelta:
+def back_off(failures: int, uid: str, *, first: timedelta = timedelta(seconds=2), most: timedelta = STORED_AGAIN_WITHIN) -> timedelta:
     """How long to wait after so many failures in a row: doubling, up to `most`, in the upper half of it by the uid's own jitter."""
     whole = min(most, first * 2 ** min(failures - 1, 20)) if failures > 0 else timedelta(0)
     return whole * (0.5 + spread(f"{uid}/{failures}") / 2)

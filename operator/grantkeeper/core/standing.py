@@ -25,6 +25,18 @@ CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
 LONG_REST = timedelta(minutes=1)
 """A server that asks to be left alone for less is not worth a word in status."""
+LAST_TRY_SOONEST_AFTER = timedelta(seconds=20)
+"""How long a token that may be presented only once more waits for others to show whether it is the server: two time-outs, from the
+last answer that did not come."""
+LAST_TRY_AFTER = timedelta(hours=1)
+"""The same while the server is silent."""
+LAST_TRY_AT_MOST_AFTER = timedelta(days=1)
+"""The same while the server answers nothing else either."""
+SILENT = (
+    "The authorization server takes token requests and gives no usable answer, the last time: {why}. Nobody needs to do anything for these "
+    "grants: one at a time tries again, more and more rarely, because what is presented into silence may be spent by it. Tokens that live "
+    "stay in use."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +75,21 @@ class Standing:
     """Until when the server asked to be left alone."""
     is_long_rest: bool = False
     """Whether that is long enough to be said."""
+    unanswered: int = 0
+    """How many token requests in a row put what they presented in doubt, since the last usable answer."""
+    unanswered_at: datetime | None = None
+    """When the last of them ended."""
     is_judged: bool = False
 
     @property
     def is_untested(self) -> bool:
         """Whether something was noted, and it is unknown whether it still holds, for nobody was due to try."""
         return self.circuit is not None and self.circuit.is_untested
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the server takes what is presented and gives no usable answer, as far as is known."""
+        return self.circuit is not None and self.circuit.is_silence
 
     @property
     def reach_problem(self) -> Problem | None:
@@ -93,8 +114,22 @@ class Standing:
         """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended."""
         return self.healed_at is not None and moment <= self.healed_at and reason in {"ClientRejected", "Unreachable"}
 
+    @property
+    def last_try_at(self) -> datetime | None:
+        """From when on a token in doubt may be presented for the last time; None where nothing speaks against it.
+
+        It is not spent on finding out whether a server answers that is silent, or cannot even be looked at: others do that.
+        """
+        if self.unanswered_at is None:
+            return None
+        if self.fetch_problem is not None:
+            return self.unanswered_at + LAST_TRY_AT_MOST_AFTER
+        return self.unanswered_at + (LAST_TRY_AFTER if self.unanswered >= circuits.SILENT_AFTER else LAST_TRY_SOONEST_AFTER)
+
     def obstacle(self, now: datetime) -> str | None:
         """Why those that wait for their turn wait long, as the reason of an attempt; None where they do not."""
+        if self.is_silent and not self.is_untested:
+            return "Silent"
         if self.noted is not None and not self.is_untested:
             return self.noted.reason
         return "Refused" if self.is_long_rest and self.rests_until is not None and self.rests_until > now else None
@@ -108,17 +143,51 @@ class Standing:
 def note(standing: Standing, problem: Problem | None, now: datetime) -> Standing:
     """What a token request has shown of the server or the client: a problem, or that there is none."""
     if problem is None:
-        return replace(heal(standing, now), fetch_problem=None)
-    patience = circuits.CLIENT if problem.reason == "ClientRejected" else circuits.REACH
-    return replace(standing, noted=problem, circuit=circuits.fail(standing.circuit, patience, now))
+        return replace(heal(_answered(standing), now), fetch_problem=None)
+    if problem.reason == "ClientRejected":
+        return replace(_answered(standing), noted=problem, circuit=circuits.fail(standing.circuit, circuits.CLIENT, now))
+    return replace(standing, noted=problem, circuit=circuits.fail(standing.circuit, circuits.REACH, now))
 
 
-def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | None = None, answered: bool = True) -> Standing:
-    """A token request has shown nothing of the client; the server may have asked to be left alone for so long."""
-    if answered and standing.noted is not None and standing.noted.reason == "Unreachable":
+def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | None = None) -> Standing:
+    """A token request was answered, and has shown nothing of the client; the server may have asked to be left alone for so long."""
+    standing = _answered(standing)
+    if standing.noted is not None and standing.noted.reason == "Unreachable":
         standing = heal(standing, now)
-    if standing.circuit is not None:
-        standing = replace(standing, circuit=circuits.hold(standing.circuit, now))
+    return _rest(_hold(standing, now), now, rest)
+
+
+def note_unanswered(standing: Standing, why: str, now: datetime, *, rest: timedelta | None = None, is_safe: bool = False) -> Standing:
+    """A token request brought no usable answer; `why` is the word of its outcome.
+
+    Unless it `is_safe`, what it presented may be spent now: a few of those in a row are the server's silence, which one answer ends.
+    """
+    standing = _rest(standing, now, rest)
+    silent = Problem(Reason.UNREACHABLE, SILENT.format(why=why.replace("_", " ")))
+    if standing.noted is not None and standing.noted.reason == "Unreachable":
+        standing = replace(standing, noted=silent)  # it can be reached; that one at a time tries stays right until it answers
+    if is_safe:
+        return _hold(standing, now)
+    standing = replace(standing, unanswered=standing.unanswered + 1, unanswered_at=now)
+    if standing.unanswered < circuits.SILENT_AFTER:
+        return _hold(standing, now)
+    return replace(standing, noted=silent, circuit=circuits.fail(standing.circuit, circuits.SILENCE, now))
+
+
+def note_sign(standing: Standing, now: datetime) -> Standing:
+    """The server answers something again, though no token request: a silent one is tried soon."""
+    return standing if standing.circuit is None else replace(standing, circuit=circuits.hasten(standing.circuit, now))
+
+
+def _answered(standing: Standing) -> Standing:
+    return replace(standing, unanswered=0, unanswered_at=None)
+
+
+def _hold(standing: Standing, now: datetime) -> Standing:
+    return standing if standing.circuit is None else replace(standing, circuit=circuits.hold(standing.circuit, now))
+
+
+def _rest(standing: Standing, now: datetime, rest: timedelta | None) -> Standing:
     if rest is None:
         return standing
     until = max(now + rest, standing.rests_until or now)
@@ -134,6 +203,8 @@ def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
     if standing.rests_until is not None and standing.rests_until <= now:
         standing = replace(standing, rests_until=None, is_long_rest=False)
+    if standing.unanswered_at is not None:
+        standing = replace(standing, unanswered_at=min(standing.unanswered_at, now))
     if standing.circuit is None:
         return standing
     if standing.generation != generation:
@@ -161,8 +232,8 @@ def _judge_reach(standing: Standing) -> Verdict:
     if standing.is_untested and standing.noted is not None and standing.circuit is not None and standing.fetch_problem is None:
         return pending(
             "Reachable",
-            f"Last seen at {to_text(standing.circuit.tried_at)}: {standing.noted.reason}. Nothing was due since then; the next consent "
-            "or refresh shows whether that still holds.",
+            f"Last seen at {to_text(standing.circuit.tried_at)}: {standing.noted.reason}. Nothing was presented since then; the next "
+            "consent or refresh shows whether that still holds.",
         )
     if standing.reach_problem is not None:
         return _verdict("Reachable", Reason.REACHABLE, standing.reach_problem)
