@@ -16,7 +16,7 @@ from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.controller.running import GRANT
 from grantkeeper.core.records import RECOVERED_TYPE
-from grantkeeper.errors import Unreachable
+from grantkeeper.errors import Conflict, Unreachable
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=45)
@@ -91,6 +91,22 @@ async def test_claims_whose_answers_are_always_lost_cost_no_consent() -> None:
         assert await scene.reason() == "Ready"
         scene.hands[0] += DUE
     assert len(scene.provider.sent) == 4
+
+
+async def test_claims_of_the_last_minute_whose_answers_are_lost_cost_no_consent() -> None:
+    scene = await open_due(by_code=False)
+    scene.hands[0] += timedelta(minutes=16)  # expired: from here on, waiting to present again would gain nothing
+    scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, is_late=True, concerns=is_claim, times=2))
+    await scene.settle()
+    await see_success(scene)
+
+
+async def test_a_claim_that_a_proxy_writes_twice_is_known_again(scene: Scene) -> None:
+    """The second write meets the first, and its answer is the one that comes back."""
+    conflict = failing(Conflict("changed since it was read"))
+    scene.cluster.troubles.append(Trouble("replace", SEALED, conflict, is_late=True, concerns=is_claim, times=2))
+    await scene.settle()
+    await see_success(scene)
 
 
 async def test_a_claim_that_was_not_stored_is_not_presented_under() -> None:

@@ -81,10 +81,11 @@ class Presenter:
         wanted = sealed.model_copy(update={"claim": claim})
         try:
             stored = await self.vault.put(wanted)
-        except Unreachable:
-            # It may be stored all the same. Left alone, a claim that was never presented would count as if it had been.
+        except (Unreachable, Conflict):
+            # It may be stored all the same: the answer was lost, or a proxy wrote twice. Left alone, a claim that was never presented
+            # would count as if it had been. It is known by its name, for moments are stored in whole seconds.
             found = await self._read(sealed.uid)
-            if found is None or found.claim != claim:
+            if found is None or found.claim is None or found.claim.attempt != claim.attempt:
                 raise
             stored = found
         return Attempted(claim.attempt, stored, claim, before)
