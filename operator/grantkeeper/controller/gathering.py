@@ -35,7 +35,7 @@ FAILURES = {
     "Unreachable": "the authorization server cannot be reached",
     "ClientRejected": "the authorization server rejects the client; see the connector",
     "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
-    "ServerError": "the authorization server reports an error of its own",
+    "ServerError": "the authorization server, or something in front of it, reports an error",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",
 }

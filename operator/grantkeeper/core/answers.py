@@ -116,9 +116,9 @@ def _read_refusal(answer: Answer, members: Mapping[str, object] | None, now: dat
     if error is not None:
         return Rejected(OTHER)
     if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
-        return Lost("redirected")
+        return Lost("redirected", server_failed=True, retry_after=_wait(answer, now))
     if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-        return Lost("unreadable")
+        return Lost("unreadable", server_failed=True, retry_after=_wait(answer, now))  # a firewall's page, or a gateway's
     return None
 
 

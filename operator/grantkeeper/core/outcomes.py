@@ -92,7 +92,7 @@ class Lost:
 
     reason: str
     server_failed: bool = False
-    """The server answered that it failed, rather than with something unusable or not at all."""
+    """Something on the way said that it failed, a server or a gateway, rather than nothing, or what passes for a success."""
     retry_after: timedelta | None = None
     """How long it asked to be left alone, at most an hour."""
 
