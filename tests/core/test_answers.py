@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -162,6 +163,23 @@ def test_what_an_answer_means(given: Answer, outcome: Outcome) -> None:
     assert read(given) == outcome
     assert read(given, previous=HELD) == outcome
     assert "canary" not in repr(read(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [
+        pytest.param(answer({"refresh_token": "rt-1"}), True, id="and nothing else"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1", "token_type": "DPoP"}), True, id="and a token type that is not ours"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1"}, status=500), True, id="and 500"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1", **error("server_error")}), False, id="beside an error"),
+    ],
+)
+def test_another_refresh_token_is_found_where_nothing_else_is_of_use(given: Answer, is_kept: bool) -> None:
+    outcome = read(given, previous=HELD)
+    assert isinstance(outcome, Lost)
+    assert (outcome.successor is not None) is is_kept
+    assert "rt-1" not in repr(outcome)
+    assert read(given) == replace(outcome, successor=None), "a first answer has nothing to keep it with"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from fakes.provider import TOKENS
+from fakes.provider import answer as answering
 from grantkeeper.core.messages import Answer
 from stories.scene import Scene
 
@@ -37,3 +38,37 @@ async def test_the_page_of_a_firewall_or_a_gateway_ends_no_consent(status: int) 
     await scene.pass_time(timedelta(minutes=1))
     assert await scene.reason() == "Ready"
     assert (await scene.delivered())["data"]["access_token"] == "the-next"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param({"token_type": "DPoP"}, id="a type of token that is not ours to use"),
+        pytest.param({"access_token": "two\nlines"}, id="an access token that is none"),
+        pytest.param({"access_token": None}, id="no access token"),
+        pytest.param({"access_token": "a" * 45_000}, id="an access token that fits into no sealed set"),
+    ],
+)
+async def test_a_refresh_token_that_comes_with_nothing_of_use_is_presented_next(rest: dict[str, object]) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({**NEXT, **rest})]
+    await scene.pass_time(DUE)
+    assert len(scene.provider.sent) == 1, "what just failed is not repeated at once"
+    assert (await scene.delivered())["data"]["access_token"] == "an-access-token"
+    assert "without an access token that could be used" in (await scene.condition("Fresh"))["message"]
+    assert (await scene.sealed()).claim is None
+    scene.provider.answer = {**TOKENS, "access_token": "the-third", "refresh_token": "the-third-refresh-token"}
+    await scene.pass_time(timedelta(minutes=1))
+    assert "refresh_token=the-next-refresh-token" in scene.provider.sent[1]
+    assert await scene.reason() == "Ready"
+    assert (await scene.delivered())["data"]["access_token"] == "the-third"
+    assert (await scene.status()).get("failedRefreshes") is None
+
+
+async def test_answers_that_are_never_of_use_are_asked_for_less_and_less_often() -> None:
+    scene = await Scene.open_consented()
+    for number in range(24 * 12):
+        scene.provider.answer = {**TOKENS, "refresh_token": f"rt-{number}", "token_type": "DPoP"}
+        await scene.pass_time(timedelta(minutes=5))
+    assert 24 <= len(scene.provider.sent) < 100
+    assert len(set(scene.provider.sent)) == len(scene.provider.sent), "none of them is presented twice"

@@ -37,6 +37,7 @@ FAILURES = {
     "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
     "ServerError": "the authorization server, or something in front of it, reports an error",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
+    "AnswerUnusable": "the authorization server answers without an access token that could be used; the controller's log says why",
     "Refused": "the authorization server asks to try again later",
 }
 

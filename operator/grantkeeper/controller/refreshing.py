@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -34,6 +34,9 @@ from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
+
+LONGEST_WAITS = {"AnswerUnusable": timedelta(hours=1)}
+"""How long a grant waits at most after such failures, if not a minute: a person has to mend something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +169,30 @@ class Refresher:
             case Unsent():
                 await self._note(flight, result.problem.reason, leaving=flight.earlier)
                 line.info("not sent", error=result.problem.message)
+            case Lost() if result.successor is not None:
+                await self._store(result.successor, flight, is_unusable=True)
+                line.warning("an answer brought nothing of use but another refresh token, which is kept", error=result.reason)
             case Lost():
                 await self._note_lost(flight, server_failed=result.server_failed)
                 line.warning("an answer was lost", error=result.reason, presentations=claim.presentations if claim else 0)
 
-    async def _store(self, tokens: TokenSet, flight: Flight, *, is_anothers: bool = False) -> None:
-        """Store the successor. A refresh token that came for another account is refused in the same write: nobody presents it."""
+    async def _store(self, tokens: TokenSet, flight: Flight, *, is_anothers: bool = False, is_unusable: bool = False) -> None:
+        """Store the successor. A refresh token that came for another account is refused in the same write: nobody presents it.
+
+        One that came without an access token that could be used is presented again, but not at once.
+        """
         generation, attempted, grant = flight.held.generation + 1, flight.attempted, flight.grant
         text = self.seals.seal_tokens(tokens, grant, flight.connector.spec, generation=generation, key=flight.key)
         reach("refresh.sealed")
-        refused = fingerprint(tokens.refresh_token) if is_anothers and tokens.refresh_token else None
+        came = fingerprint(tokens.refresh_token) if tokens.refresh_token else flight.refresh_hash
         outcome = Attempt(
-            hash=refused or flight.refresh_hash,
+            hash=came if is_anothers else flight.refresh_hash,
             reason="AccountMismatch" if is_anothers else "Refreshed",
             time=self.presenter.clock(),
             spec_generation=grant.metadata.generation,
         )
+        if is_unusable:
+            outcome = self._fail(flight, "AnswerUnusable", attempted.sealed.outcome).model_copy(update={"hash": came})
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
         if not await self.presenter.committer.keep(attempted.sealed, gain):
@@ -195,22 +206,29 @@ class Refresher:
         is_free = reason == "AnswerLost" and (leaving is None or (leaving.retry_until is not None and now < leaving.retry_until))
 
         def change(sealed: Sealed) -> Sealed:
-            earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == flight.refresh_hash else 0
-            wait = now if is_free and not earlier else now + schedule.try_again_in(earlier + 1, self.presenter.chance())
-            outcome = Attempt(
-                hash=flight.refresh_hash,
-                reason=reason,
-                time=now,
-                spec_generation=flight.grant.metadata.generation,
-                failures=earlier + 1,
-                retry_not_before=max(wait, not_before) if not_before else wait,
-            )
+            failed = self._fail(flight, reason, sealed.outcome)
+            wait = now if is_free and failed.failures == 1 else failed.retry_not_before or now
+            outcome = failed.model_copy(update={"retry_not_before": max(wait, not_before) if not_before else wait})
             return sealed.model_copy(update={"claim": leaving, "outcome": outcome})
 
         reach("refresh.noting")
         noted = await self.presenter.committer.note(flight.attempted.sealed, change)
         reach("refresh.noted")
         return noted
+
+    def _fail(self, flight: Flight, reason: str, last: Attempt | None) -> Attempt:
+        """The outcome of an attempt that brought no access token: one failure more than the last one with this refresh token."""
+        now = self.presenter.clock()
+        failures = 1 + (last.failures if last and last.hash == flight.refresh_hash else 0)
+        wait = schedule.try_again_in(failures, self.presenter.chance(), most=LONGEST_WAITS.get(reason, schedule.LAST_MINUTE))
+        return Attempt(
+            hash=flight.refresh_hash,
+            reason=reason,
+            time=now,
+            spec_generation=flight.grant.metadata.generation,
+            failures=failures,
+            retry_not_before=now + wait,
+        )
 
     async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:
         """Leave the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""

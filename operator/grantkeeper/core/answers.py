@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from grantkeeper.core.documents import Unreadable, read_object_or_form
-from grantkeeper.core.granting import read_tokens
+from grantkeeper.core.granting import find_successor, read_tokens
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.outcomes import (
     DEAD_WORDS,
@@ -68,7 +69,10 @@ def read_token_answer(
     raises, whatever the body is.
     """
     members = _members(answer)
-    if (refusal := _read_refusal(answer, members, now)) is not None:
+    refusal = _read_refusal(answer, members, now)
+    if isinstance(refusal, Lost) and members is not None and _stated_error(members) is None:
+        return replace(refusal, successor=find_successor(members, previous, now=now, refresh_lifetime=refresh_lifetime))
+    if refusal is not None:
         return refusal
     if members is None:
         return Lost("unreadable")

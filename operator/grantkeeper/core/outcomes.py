@@ -95,6 +95,8 @@ class Lost:
     """Something on the way said that it failed, a server or a gateway, rather than nothing, or what passes for a success."""
     retry_after: timedelta | None = None
     """How long it asked to be left alone, at most an hour."""
+    successor: TokenSet | None = None
+    """What was held, with another refresh token that the answer brings although nothing else in it is of use: the old one is spent."""
 
 
 @dataclass(frozen=True, slots=True)
