@@ -15,7 +15,7 @@ from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.controller.running import GRANT
-from grantkeeper.core.records import RECOVERED_TYPE
+from grantkeeper.core.records import RECOVERED_TYPE, Claim
 from grantkeeper.errors import Conflict, Unreachable
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
@@ -81,6 +81,28 @@ async def test_a_claim_whose_answer_was_lost_counts_once(scene: Scene, reads_los
     await scene.settle()
     assert counted == [1], "what was not presented must not count"
     await see_success(scene)
+
+
+async def test_a_claim_that_a_machine_slept_over_is_made_anew_before_anything_is_presented(scene: Scene) -> None:
+    """The monotonic clock stands still meanwhile; the other one does not."""
+    claims: list[Claim | None] = []
+
+    async def sleep() -> None:
+        scene.hands[0] += timedelta(seconds=6)
+        claims.append((await scene.sealed()).claim)
+
+    async def look() -> None:
+        claims.append((await scene.sealed()).claim)
+
+    scene.cluster.troubles.append(Trouble("replace", SEALED, sleep, is_late=True, concerns=is_claim))
+    scene.provider.meanwhile = look
+    await scene.settle()
+    await scene.pass_time(timedelta(seconds=2))
+    await see_success(scene)
+    slept_over, presented_under = claims
+    assert slept_over is not None
+    assert presented_under is not None
+    assert presented_under.attempt != slept_over.attempt
 
 
 async def test_claims_whose_answers_are_always_lost_cost_no_consent() -> None:

@@ -33,6 +33,7 @@ MAX_PRESENTATIONS = 2
 
 FAILURES = {
     "Unreachable": "the authorization server cannot be reached",
+    "NotSent": "the request could not be sent soon enough after its claim; it is made again",
     "ClientRejected": "the authorization server rejects the client; see the connector",
     "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
     "ServerError": "the authorization server, or something in front of it, reports an error",

@@ -110,7 +110,7 @@ class Refresher:
                 within=flight.manner.answer_within,
             )
             await self._settle(result, flight)
-            self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
+            self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since.ticks)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
@@ -167,8 +167,8 @@ class Refresher:
                 await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
                 line.info("asked to come back later", error=result.reason)
             case Unsent():
-                await self._note(flight, result.problem.reason, leaving=flight.earlier)
-                line.info("not sent", error=result.problem.message)
+                await self._note(flight, result.reason, leaving=flight.earlier)
+                line.info("not sent", error=result.message)
             case Lost() if result.successor is not None:
                 await self._store(result.successor, flight, is_unusable=True)
                 line.warning("an answer brought nothing of use but another refresh token, which is kept", error=result.reason)

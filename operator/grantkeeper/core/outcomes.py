@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 
 from pydantic import SecretStr
 
@@ -35,6 +36,9 @@ CLIENT_WORDS = frozenset({
     "invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id",
 })  # fmt: skip
 """Of these, the ones that say that no grant of this client can fare better."""
+
+SECRET_WORDS = frozenset({"invalid_client", "incorrect_client_credentials", "bad_client_secret"})
+"""Of these again, the ones that may mean that the client secret is wrong, so that another one may fare better."""
 
 TRANSIENT_WORDS = frozenset({
     "temporarily_unavailable", "slow_down",  # RFC 6749 section 4.1.2.1, RFC 8628 section 3.5
@@ -104,6 +108,15 @@ class Revoked:
     """The token is gone at the server, now or since earlier (RFC 7009 section 2.2)."""
 
     reason: str = "revoked"
+
+
+def blames_secret(reason: str, status: int) -> bool:
+    """Whether an answer says that the client secret is wrong.
+
+    `unauthorized_client` says that the client may not do this, whatever it proves itself by (RFC 6749 section 5.2). Keycloak says it
+    of a wrong secret, too, and then with 401, which is about credentials and nothing else (RFC 9110 section 15.5.2).
+    """
+    return reason in SECRET_WORDS or (reason == "unauthorized_client" and status == HTTPStatus.UNAUTHORIZED)
 
 
 Outcome = Granted | Dead | Rejected | Transient | Lost
