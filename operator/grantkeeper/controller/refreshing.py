@@ -121,14 +121,13 @@ class Refresher:
         earlier = sealed.claim.model_copy(update={"lost": True}) if sealed.claim and sealed.claim.hash == digest else None
         deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
         prepared = sealed.model_copy(update={"deliveries": deliveries})
-        if manner.rotates:
-            attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier))
+        if manner.rotates or (earlier is not None and manner.may_turn):
+            attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier, self.presenter.clock()))
         else:
             attempted = self.presenter.go_unclaimed(prepared)
         return Flight(grant, connector, held, digest, manner, earlier, attempted, key)
 
-    def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None) -> Claim:
-        now = self.presenter.clock()
+    def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None, now: datetime) -> Claim:
         presented = earlier.presentations if earlier else 0
         until = earlier.retry_until if earlier else manner.retry_until(now)
         is_as_if_first = earlier is not None and until is not None and now < until
@@ -231,8 +230,13 @@ class Refresher:
         )
 
     async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:
-        """Leave the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""
+        """Leave the claim, marked; or one that was not needed before, where this may have been the first time that the token was spent.
+
+        A failure that the server did report is not counted: its outage must not end consents.
+        """
         claim, marked = flight.attempted.claim, None
+        if claim is None and flight.manner.may_turn:
+            claim = self._claim(flight.held, flight.refresh_hash, flight.manner, None, flight.attempted.since.at)
         if claim is not None:
             before = flight.earlier.presentations if flight.earlier else 0
             marked = claim.model_copy(update={"lost": True, "presentations": before if server_failed else claim.presentations})
