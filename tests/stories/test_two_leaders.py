@@ -41,10 +41,10 @@ async def hand_over(scene: Scene) -> Controller:
 
 
 async def refresh_early(scene: Scene) -> None:
-    """A refresh that was not due, so the old one sees no reason to look whether there was one."""
-    await scene.pass_time(DUE)
+    """A refresh that the old one knows no reason for, so it does not look whether there was one."""
+    await scene.patch_connector(refresh={"lifetimePercent": 10})
+    await scene.pass_time(DUE / 2)
     assert await generations(scene) == (3, 3)
-    scene.hands[0] -= DUE
 
 
 async def generations(scene: Scene) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
 from grantkeeper.controller.comparing import Comparer
@@ -17,11 +17,12 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
+from grantkeeper.core.clocks import believe_due, believe_wait, covers, is_ahead
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.records import Attempt, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
@@ -74,10 +75,12 @@ class Gatherer:
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
         profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
-        holding = self._hold(grant, connector, sealed, opened)
+        holding = self._hold(grant, connector, sealed, opened, now)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
-        respected_until = self.respect.until(grant.metadata.uid, claim, now)
+        leeway = timedelta(seconds=connector.spec.refresh.leeway_seconds if connector else 0)
+        is_covered = refresh_claim is not None and covers(refresh_claim.retry_until, leeway=leeway, now=now)
+        respected_until = self.respect.until(grant.metadata.uid, claim, now, is_covered=is_covered)
         is_ours = refresh_claim is not None and holding is not None and refresh_claim.hash == holding.refresh_hash
         is_exhausted = is_ours and refresh_claim is not None and refresh_claim.presentations >= MAX_PRESENTATIONS and not respected_until
         of_this_token = outcome is not None and holding is not None and outcome.hash == holding.refresh_hash
@@ -91,9 +94,9 @@ class Gatherer:
         rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
         of_now = outcome if of_this_token and outcome is not None else None
         failure = FAILURES.get(of_now.reason if of_now else "", "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
-        waits_until = of_now.retry_not_before if of_now and not standing.has_healed_since(of_now.reason, of_now.time) else None
-        is_covered = refresh_claim is not None and refresh_claim.retry_until is not None and now < refresh_claim.retry_until
-        retry = [m for m in (None if is_covered or refresh_claim is None else refresh_claim.not_before_retry, waits_until) if m]
+        is_waiting = of_now is not None and not standing.has_healed_since(of_now.reason, of_now.time)
+        waits_until = believe_wait(of_now.retry_not_before, noted_at=of_now.time, now=now) if of_now and is_waiting else None
+        retry = [m for m in (None if is_covered else _find_risk(refresh_claim, holding, now), waits_until) if m]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
         kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
@@ -181,7 +184,7 @@ class Gatherer:
         self.comparer.forget(uid)
 
     def _hold(
-        self, grant: UserGrant, connector: OAuthConnector | None, sealed: Sealed | None, opened: OpenedTokens | None
+        self, grant: UserGrant, connector: OAuthConnector | None, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime
     ) -> Holding | None:
         if opened is None or connector is None:
             return self._hold_unopened(sealed) if connector is None else None
@@ -197,7 +200,7 @@ class Gatherer:
             generation=opened.generation,
             obtained_at=tokens.obtained_at,
             expires_at=tokens.expires_at,
-            due_at=min(dues, default=None),
+            due_at=believe_due(min(dues, default=None), obtained_at=tokens.obtained_at, now=now),
             scopes=tokens.scopes,
             account=tokens.id_claims,
             refresh_hash=fingerprint(tokens.refresh_token) if tokens.refresh_token else None,
@@ -242,6 +245,13 @@ class Gatherer:
             namespace=elsewhere,
             admission=admission,
         )
+
+
+def _find_risk(claim: Claim | None, holding: Holding | None, now: datetime) -> datetime | None:
+    """When what a claim left in doubt may be presented again; no later than the set that is held says now, whatever the clock was then."""
+    if claim is None or claim.not_before_retry is None or holding is None or is_ahead(holding.obtained_at, now):
+        return None
+    return min(claim.not_before_retry, schedule.retry_lost_at(obtained_at=holding.obtained_at, expires_at=holding.expires_at, now=now))
 
 
 def _read_refusal(outcome: Attempt | None) -> Reason | None:

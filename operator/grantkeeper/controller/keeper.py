@@ -83,9 +83,9 @@ class Keeper:
     async def _seek_holder(self, gathered: Gathered) -> bool:
         """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""
         claim = gathered.sealed.claim if gathered.sealed else None
-        if claim is None or claim.retry_until is None or gathered.facts.claim_respected_until is None:
+        if claim is None or not gathered.facts.is_hurried or gathered.facts.claim_respected_until is None:
             return False
-        return gathered.facts.now < claim.retry_until and await self.gatherer.respect.seek(claim)
+        return await self.gatherer.respect.seek(claim)
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:

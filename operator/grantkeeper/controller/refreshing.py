@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
@@ -20,6 +20,7 @@ from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unse
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import schedule
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.clocks import LONGEST_WAIT, covers
 from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
@@ -35,7 +36,7 @@ from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
-LONGEST_WAITS = {"AnswerUnusable": timedelta(hours=1)}
+LONGEST_WAITS = {"AnswerUnusable": LONGEST_WAIT}
 """How long a grant waits at most after such failures, if not a minute: a person has to mend something."""
 
 
@@ -129,8 +130,7 @@ class Refresher:
 
     def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None, now: datetime) -> Claim:
         presented = earlier.presentations if earlier else 0
-        until = earlier.retry_until if earlier else manner.retry_until(now)
-        is_as_if_first = earlier is not None and until is not None and now < until
+        is_as_if_first = earlier is not None and covers(earlier.retry_until, leeway=manner.leeway, now=now)
         return Claim(
             attempt=self.presenter.new_attempt(),
             holder=self.presenter.holder,
@@ -139,7 +139,7 @@ class Refresher:
             generation=held.generation,
             presentations=max(presented, 1) if is_as_if_first else presented + 1,
             not_before_retry=manner.risk_at(held.tokens, now),
-            retry_until=until,
+            retry_until=earlier.retry_until if earlier and is_as_if_first else None if earlier else manner.retry_until(now),
         )
 
     async def _settle(self, result: Result, flight: Flight) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from grantkeeper.core.clocks import LONGEST_WAIT
 from grantkeeper.core.documents import Unreadable, read_object_or_form
 from grantkeeper.core.granting import find_successor, read_tokens
 from grantkeeper.core.messages import Answer
@@ -49,7 +50,6 @@ __all__ = [
 ]
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
-_LONGEST_WAIT = timedelta(hours=1)
 
 
 def read_token_answer(
@@ -140,11 +140,11 @@ def _wait(answer: Answer, now: datetime) -> timedelta | None:
     """Retry-After (RFC 9110 section 10.2.3); a date in it is held against the server's own clock where that is known."""
     stated = answer.retry_after or ""
     if _SECONDS.fullmatch(stated):
-        return min(timedelta(seconds=int(stated)), _LONGEST_WAIT)
+        return min(timedelta(seconds=int(stated)), LONGEST_WAIT)
     until = _read_date(stated)
     if until is None:
         return None
-    return min(max(until - (_read_date(answer.date or "") or now), timedelta(0)), _LONGEST_WAIT)
+    return min(max(until - (_read_date(answer.date or "") or now), timedelta(0)), LONGEST_WAIT)
 
 
 def _read_date(text: str) -> datetime | None:

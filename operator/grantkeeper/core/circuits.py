@@ -70,5 +70,5 @@ def hold(circuit: Circuit, now: datetime) -> Circuit:
 
 
 def lapse(circuit: Circuit, now: datetime) -> Circuit:
-    """Mark it where nobody tried although somebody might have."""
-    return replace(circuit, is_untested=circuit.is_untested or now >= circuit.untested_at)
+    """Mark it where nobody tried although somebody might have. A clock that was ahead keeps nobody waiting once it is right."""
+    return replace(circuit, tried_at=min(circuit.tried_at, now), is_untested=circuit.is_untested or now >= circuit.untested_at)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core import circuits
 from grantkeeper.core.circuits import Circuit
+from grantkeeper.core.clocks import LONGEST_WAIT
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.pacing import Gate
@@ -132,7 +133,7 @@ def heal(standing: Standing, now: datetime) -> Standing:
 
 def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
-    if standing.rests_until is not None and standing.rests_until <= now:
+    if standing.rests_until is not None and not now < standing.rests_until <= now + LONGEST_WAIT:
         standing = replace(standing, rests_until=None, is_long_rest=False)
     if standing.circuit is None:
         return standing
