@@ -22,6 +22,7 @@ from grantkeeper.core.answers import (
     read_token_answer,
 )
 from grantkeeper.core.messages import Answer
+from grantkeeper.core.outcomes import name_error
 from grantkeeper.core.tokens import TokenSet
 
 NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
@@ -210,6 +211,33 @@ def test_tokens_are_found(given: Answer) -> None:
     outcome = read(given)
     assert isinstance(outcome, Granted), outcome
     assert outcome.tokens.access_token == SecretStr("at-1")
+
+
+@pytest.mark.parametrize(
+    ("stated", "logged"),
+    [
+        pytest.param(error("invalid_scope"), "invalid_scope", id="a word of ours"),
+        pytest.param(error("organization_suspended"), "organization_suspended", id="a word of theirs"),
+        pytest.param(error("TOKEN_GONE"), "token_gone", id="in capitals"),
+        pytest.param(error("sql_error: canary"), "not shown: 17 characters that are no plain word", id="a sentence"),
+        pytest.param(error("8xLOxBtZp8"), "not shown: 10 characters that are no plain word", id="what could be a token"),
+        pytest.param(error("tGzvJOkFXGQxTlKWIA"), "not shown: 18 characters that are no plain word", id="letters that could be one"),
+        pytest.param(error("a" * 25), "not shown: 25 characters that are no plain word", id="too long for a word"),
+        pytest.param(error("evil\nline"), "not shown: 9 characters that are no plain word", id="two lines"),
+        pytest.param(error({"code": 190}), "not shown: no word, but a structure", id="an object"),
+        pytest.param({"ok": False}, "no word", id="none"),
+    ],
+)
+def test_what_the_log_says_of_a_rejection(stated: dict[str, object], logged: str) -> None:
+    outcome = read(answer(stated, status=400))
+    assert isinstance(outcome, Rejected)
+    assert name_error(outcome) == logged
+
+
+def test_what_a_preset_calls_a_refusal_is_one() -> None:
+    given = answer(error("Account_Closed"), status=403)
+    assert read(given) == Rejected("other")
+    assert read_token_answer(given, now=NOW, asked=(), refusals=("account_closed",)) == Dead("account_closed")
 
 
 def test_what_the_connector_says_reaches_the_tokens() -> None:

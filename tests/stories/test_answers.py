@@ -72,3 +72,40 @@ async def test_answers_that_are_never_of_use_are_asked_for_less_and_less_often()
         await scene.pass_time(timedelta(minutes=5))
     assert 24 <= len(scene.provider.sent) < 100
     assert len(set(scene.provider.sent)) == len(scene.provider.sent), "none of them is presented twice"
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "logged"),
+    [
+        pytest.param("invalid_scope", "rejects the request (invalid_scope).", "invalid_scope", id="a word of ours"),
+        pytest.param("tenant_paused", "rejects the request; the controller's log names its error.", "tenant_paused", id="a word of theirs"),
+        pytest.param("a-refresh-token-1", "the controller's log names its error.", "not shown: 17 characters", id="no word"),
+    ],
+)
+async def test_a_request_that_is_rejected_is_made_less_and_less_often_and_the_error_is_named(
+    word: str, said: str, logged: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({"error": word, "error_description": "Refresh token expired"}, 400)] * 1000
+    await scene.pass_time(DUE)
+    assert said in (await scene.condition("Fresh"))["message"]
+    assert f"error={logged}" in capsys.readouterr().out.replace("'", "")
+    for _ in range(24 * 12):
+        await scene.pass_time(timedelta(minutes=5))
+    assert 24 <= len(scene.provider.sent) < 100
+    assert await scene.reason() == "RefreshFailing"
+    assert word not in capsys.readouterr().out or word == logged
+
+
+@pytest.mark.parametrize("mends", ["the connector", "the grant"])
+async def test_a_request_that_was_rejected_is_made_again_at_once_when_a_spec_changes(mends: str) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({"error": "invalid_scope"}, 400)] * 9
+    await scene.pass_time(DUE)
+    while len(scene.provider.sent) < 9:
+        await scene.pass_time(timedelta(minutes=5))
+    object.__setattr__(scene.controller.keeper.refresher.presenter, "chance", lambda: 0.99)
+    await (scene.patch_connector(tokenParameters={"audience": "x"}) if mends == "the connector" else scene.patch(spec={"purpose": "x"}))
+    await scene.settle()
+    assert len(scene.provider.sent) == 10
+    assert await scene.reason() == "Ready"

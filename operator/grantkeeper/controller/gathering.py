@@ -20,11 +20,13 @@ from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.clocks import believe_due, believe_wait, covers, is_ahead
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.namespaces import Scope
+from grantkeeper.core.outcomes import REJECTED_WORDS
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
+from grantkeeper.core.standing import MENDABLE
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
@@ -93,8 +95,9 @@ class Gatherer:
         standing = self.connectors.standing(grant.connector_name)
         rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
         of_now = outcome if of_this_token and outcome is not None else None
-        failure = FAILURES.get(of_now.reason if of_now else "", "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
-        is_waiting = of_now is not None and not standing.has_healed_since(of_now.reason, of_now.time)
+        failure = _describe_failure(of_now) or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
+        is_mended = of_now is not None and of_now.reason in MENDABLE and of_now.spec_generation != grant.metadata.generation
+        is_waiting = of_now is not None and not is_mended and not standing.has_healed_since(of_now.reason, of_now.time)
         waits_until = believe_wait(of_now.retry_not_before, noted_at=of_now.time, now=now) if of_now and is_waiting else None
         retry = [m for m in (None if is_covered else _find_risk(refresh_claim, holding, now), waits_until) if m]
         wanted = wanted_scopes(grant, connector) if connector else ()
@@ -245,6 +248,15 @@ class Gatherer:
             namespace=elsewhere,
             admission=admission,
         )
+
+
+def _describe_failure(outcome: Attempt | None) -> str:
+    """Why the last refresh failed; nothing where it did not. What the server said is in it only where it is a word of ours."""
+    if outcome is None:
+        return ""
+    if outcome.reason == "RequestRejected" and outcome.error in REJECTED_WORDS:
+        return f"the authorization server rejects the request ({outcome.error})"
+    return FAILURES.get(outcome.reason, "")
 
 
 def _find_risk(claim: Claim | None, holding: Holding | None, now: datetime) -> datetime | None:

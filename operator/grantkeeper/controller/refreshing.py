@@ -25,7 +25,7 @@ from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, REJECTED_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, name_error
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
 from grantkeeper.core.rotation import Manner
 from grantkeeper.core.sealing import DataKey
@@ -36,7 +36,7 @@ from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
-LONGEST_WAITS = {"AnswerUnusable": LONGEST_WAIT}
+LONGEST_WAITS = {"AnswerUnusable": LONGEST_WAIT, "RequestRejected": LONGEST_WAIT}
 """How long a grant waits at most after such failures, if not a minute: a person has to mend something."""
 
 
@@ -97,6 +97,7 @@ class Refresher:
                 assumed_lifetime=connector.spec.refresh.assumed_lifetime,
                 refresh_lifetime=connector.spec.refresh.refresh_token_lifetime,
                 separator=remembered.client.scope_separator,
+                refusals=remembered.client.refusals,
             )
 
         async def present() -> None:
@@ -159,8 +160,8 @@ class Refresher:
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
                 reason = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
-                await self._note(flight, reason, leaving=flight.earlier)
-                line.warning("the client or its request is rejected", error=result.reason)
+                await self._note(flight, reason, leaving=flight.earlier, error=result.reason if result.reason in REJECTED_WORDS else None)
+                line.warning("the client or its request is rejected", error=name_error(result))
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
                 await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
@@ -198,7 +199,13 @@ class Refresher:
             await self.presenter.committer.keep_aside(attempted.sealed, gain)
 
     async def _note(
-        self, flight: Flight, reason: str, *, leaving: Claim | None = None, not_before: datetime | None = None
+        self,
+        flight: Flight,
+        reason: str,
+        *,
+        leaving: Claim | None = None,
+        not_before: datetime | None = None,
+        error: str | None = None,
     ) -> Sealed | None:
         """Store a failure with the write that clears the claim, or leaves one that says so: a restart must not forget it."""
         now = self.presenter.clock()
@@ -207,7 +214,7 @@ class Refresher:
         def change(sealed: Sealed) -> Sealed:
             failed = self._fail(flight, reason, sealed.outcome)
             wait = now if is_free and failed.failures == 1 else failed.retry_not_before or now
-            outcome = failed.model_copy(update={"retry_not_before": max(wait, not_before) if not_before else wait})
+            outcome = failed.model_copy(update={"retry_not_before": max(wait, not_before) if not_before else wait, "error": error})
             return sealed.model_copy(update={"claim": leaving, "outcome": outcome})
 
         reach("refresh.noting")

@@ -6,7 +6,7 @@ with these words and dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -27,6 +27,7 @@ DEAD_WORDS = frozenset({
 REJECTED_WORDS = frozenset({
     "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",  # RFC 6749 section 5.2
     "access_denied", "invalid_target", "use_dpop_nonce", "unsupported_token_type", "invalid_token",  # RFCs 8628, 8707, 9449, 7009, 6750
+    "expired_token", "invalid_dpop_proof", "invalid_authorization_details", "insufficient_scope",  # RFCs 8628, 9449, 9396, 6750
     "incorrect_client_credentials", "redirect_uri_mismatch",  # GitHub
     "bad_client_secret", "invalid_client_id", "bad_redirect_uri",  # Slack
 })  # fmt: skip
@@ -55,7 +56,7 @@ UNUSABLE_WORDS = frozenset({
 """Our own words for no answer, and for answers that say nothing usable."""
 
 REASONS = DEAD_WORDS | REJECTED_WORDS | TRANSIENT_WORDS | UNCERTAIN_WORDS | UNUSABLE_WORDS | {OTHER, "granted", "revoked"}
-"""Every reason that an outcome can have."""
+"""Every reason that an outcome can have, the refusals of a preset aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class Rejected:
     """Class c: client or server is misconfigured; what was presented is as good as before."""
 
     reason: str
+    said: str = field(default="", compare=False)
+    """Of a word that is none of ours: the word itself if it is a plain one, else why it is not shown. For the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ class Revoked:
     """The token is gone at the server, now or since earlier (RFC 7009 section 2.2)."""
 
     reason: str = "revoked"
+
+
+def name_error(outcome: Outcome) -> str:
+    """What went wrong, for the log: there a server's own word is named where it can be."""
+    return outcome.said or outcome.reason if isinstance(outcome, Rejected) else outcome.reason
 
 
 def blames_secret(reason: str, status: int) -> bool:

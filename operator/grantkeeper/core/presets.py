@@ -38,6 +38,7 @@ class Habits:
     token_parameters: Mapping[str, str] = field(default_factory=dict)
     display_name: str | None = None
     scope_descriptions: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
 
 
 def find_habits(spec: OAuthConnectorSpec, presets: Mapping[str, Preset]) -> Habits:
@@ -82,6 +83,7 @@ def _read(preset: Preset, values: Mapping[str, str]) -> Habits:
         scope_separator=preset.scope_separator or plain.scope_separator,
         authorization_parameters=preset.authorization_parameters,
         token_parameters=preset.token_parameters,
+        refusals=preset.refusals,
         display_name=preset.display_name,
         scope_descriptions=preset.scope_descriptions,
     )

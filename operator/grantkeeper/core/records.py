@@ -84,6 +84,8 @@ class Attempt(Record):
 
     hash: str | None = None
     reason: str
+    error: str | None = None
+    """The OAuth error that the server named, where it is a word of ours: anything else could hold anything."""
     time: Time
     spec_generation: int
     failures: int = 0

@@ -24,6 +24,8 @@ from grantkeeper.resources import OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
+MENDABLE = frozenset({"ClientRejected", "Unreachable", "RequestRejected", "AnswerUnusable"})
+"""Failures that another spec, or a server that answers again, may have mended, as reasons of an attempt."""
 LONG_REST = timedelta(minutes=1)
 """A server that asks to be left alone for less is not worth a word in status."""
 
@@ -92,7 +94,7 @@ class Standing:
 
     def has_healed_since(self, reason: str, moment: datetime) -> bool:
         """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended."""
-        return self.healed_at is not None and moment <= self.healed_at and reason in {"ClientRejected", "Unreachable"}
+        return self.healed_at is not None and moment <= self.healed_at and reason in MENDABLE
 
     def obstacle(self, now: datetime) -> str | None:
         """Why those that wait for their turn wait long, as the reason of an attempt; None where they do not."""
