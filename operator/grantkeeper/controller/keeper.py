@@ -36,6 +36,10 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
+RESTORED = (
+    "The sealed tokens are of generation {now}, and status knew generation {was}: they were restored from a backup. Their refresh token "
+    "may be spent; it is presented all the same, and if the server refuses it, the person has to consent again."
+)
 AS_WANTED = frozenset({Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
@@ -61,11 +65,17 @@ class Keeper:
     async def keep(self, uid: str) -> datetime | None:
         """Bring one grant to what its spec asks, and say when to look again."""
         taken: Counter[Step] = Counter()
+        is_said = False
         while (grant := self.registry.grants.get(uid)) is not None:
             gathered = self.gatherer.gather(grant, self.clock())
             if await self._seek_holder(gathered):
                 continue
             decided = plan(gathered.facts)
+            if _is_restored(gathered) and not is_said:
+                is_said = True  # before anything is presented
+                if not await self._report(gathered, decided):
+                    return self.clock()
+                continue
             step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
                 if not needs_turn(gathered.facts):
@@ -128,7 +138,8 @@ class Keeper:
         patch = patch_status(grant.status, desired, metadata.resource_version)
         if patch is None:
             return True
-        if (grant.status.token_generation or 0) > (desired.token_generation or 0) and not await self._knows_best(gathered):
+        was = grant.status.token_generation or 0
+        if was > (desired.token_generation or 0) and not await self._knows_best(gathered):
             return False
         reach("report.writing")
         try:
@@ -140,6 +151,8 @@ class Keeper:
             return True
         reach("report.written")
         self.registry.note_grant(body)
+        if _is_restored(gathered):
+            await self.announcer.announce(grant, "TokensRestored", RESTORED.format(now=desired.token_generation, was=was), is_warning=True)
         await self._announce(grant, decided)
         return True
 
@@ -159,3 +172,9 @@ class Keeper:
         message = ready.message or "A fresh access token is delivered."
         is_warning = ready.truth is Truth.FALSE and ready.reason not in AS_WANTED
         await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)
+
+
+def _is_restored(gathered: Gathered) -> bool:
+    """Whether the set that is held is older than one that was reported: it was restored from a backup, if nobody knows better."""
+    meta = gathered.sealed.meta if gathered.sealed and gathered.facts.holding else None
+    return meta is not None and (gathered.grant.status.token_generation or 0) > meta.generation

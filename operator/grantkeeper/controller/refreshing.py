@@ -66,7 +66,7 @@ class Refresher:
         """One refresh, from reading what is held to storing what came. What failed is stored too, as the outcome."""
         grant, connector = gathered.grant, gathered.connector
         reach("refresh.planned")
-        sealed = await self.presenter.vault.read(grant.metadata.uid)
+        sealed = await self.presenter.vault.read(grant.metadata.uid, known=gathered.sealed)
         if sealed is None or connector is None:
             return
         held = self.seals.open_tokens(sealed, connector.spec)
