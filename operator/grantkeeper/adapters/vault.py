@@ -41,7 +41,7 @@ class Vault:
     async def read(self, uid: str, *, known: Sealed | None = None) -> Sealed | None:
         """The sealed Secret of a grant, by a quorum read; None where there is none, Unsealable where it cannot be read.
 
-        `known` is as what it was known before.
+        `known` is what was known of it before.
         """
         try:
             secret = await self.cluster.get(SECRETS, self.namespace, sealed_name(uid))
