@@ -15,6 +15,7 @@ from contracts.schemas import ROOT, Schema, complaints, schema_of
 from grantkeeper.adapters.catalogue import load_presets
 from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.catalogue import Preset
+from grantkeeper.core.outcomes import REASONS
 from grantkeeper.core.presets import Habits, find_habits
 from grantkeeper.resources import OAuthConnectorSpec
 
@@ -91,6 +92,11 @@ def test_preset_sets_no_parameter_that_grantkeeper_sets_itself(name: str, field:
     assert not ours & set(found.authorization_parameters if field == "authorizationParameters" else found.token_parameters)
 
 
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_preset_repeats_no_error_that_is_known_of_all_servers(name: str) -> None:
+    assert not REASONS & set(PRESETS[name].refusals)
+
+
 def test_a_plain_preset_will_do() -> None:
     assert Preset.model_validate(PLAIN).hosts == {"{host}"}
 
@@ -115,6 +121,7 @@ def test_a_plain_preset_will_do() -> None:
         ),
         pytest.param({"clientAuthentication": ClientAuthentication.NONE}, id="a client without a secret"),
         pytest.param({"scopeSeparator": "Plus"}, id="a separator that there is not"),
+        pytest.param({"refusals": ["Token expired."]}, id="a refusal that is no error code"),
     ],
 )
 def test_preset_that_says_too_much_or_too_little_is_refused(change: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from grantkeeper.core.answers import (
     read_token_answer,
 )
 from grantkeeper.core.messages import Answer
+from grantkeeper.core.outcomes import name_error
 from grantkeeper.core.tokens import TokenSet
 
 NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
@@ -118,12 +120,17 @@ HTML = b"<!DOCTYPE html><html><body>Log in&access_token=x</body></html>"
         pytest.param(answer(error("server_error"), status=400), Lost("server_error", server_failed=True), id="400 and server_error"),
         pytest.param(answer(error("fatal_error")), Lost("fatal_error", server_failed=True), id="Slack: failed on the way"),
         pytest.param(answer(GOOD, status=500), Lost("server_error", server_failed=True), id="500 and a token"),
-        pytest.param(answer(b"", status=302), Lost("redirected"), id="302 to a login page"),
-        pytest.param(answer(HTML, status=302), Lost("redirected"), id="302 and a page"),
-        pytest.param(answer(GOOD, status=307), Lost("redirected"), id="307 and a token"),
-        pytest.param(answer(b"", status=401), Lost("unreadable"), id="401 and nothing"),
-        pytest.param(answer(HTML, status=403), Lost("unreadable"), id="403 and a page of a firewall"),
-        pytest.param(answer(GOOD, status=400), Lost("unreadable"), id="400 and a token"),
+        pytest.param(answer(b"", status=302), Lost("redirected", server_failed=True), id="302 to a login page"),
+        pytest.param(answer(HTML, status=302), Lost("redirected", server_failed=True), id="302 and a page"),
+        pytest.param(answer(GOOD, status=307), Lost("redirected", server_failed=True), id="307 and a token"),
+        pytest.param(answer(b"", status=401), Lost("unreadable", server_failed=True), id="401 and nothing"),
+        pytest.param(answer(HTML, status=403), Lost("unreadable", server_failed=True), id="403 and a page of a firewall"),
+        pytest.param(
+            answer(HTML, status=404, retry_after="30"),
+            Lost("unreadable", server_failed=True, retry_after=timedelta(seconds=30)),
+            id="404 of a gateway that asks to be left alone",
+        ),
+        pytest.param(answer(GOOD, status=400), Lost("unreadable", server_failed=True), id="400 and a token"),
         pytest.param(answer(HTML, content_type="text/html"), Lost("unreadable"), id="200 and a page"),
         pytest.param(answer(b"", status=204), Lost("unreadable"), id="204"),
         pytest.param(answer(b'{"access_token":"at-1","token_'), Lost("unreadable"), id="cut off"),
@@ -160,6 +167,23 @@ def test_what_an_answer_means(given: Answer, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "is_kept"),
+    [
+        pytest.param(answer({"refresh_token": "rt-1"}), True, id="and nothing else"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1", "token_type": "DPoP"}), True, id="and a token type that is not ours"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1"}, status=500), True, id="and 500"),
+        pytest.param(answer({**GOOD, "refresh_token": "rt-1", **error("server_error")}), False, id="beside an error"),
+    ],
+)
+def test_another_refresh_token_is_found_where_nothing_else_is_of_use(given: Answer, is_kept: bool) -> None:
+    outcome = read(given, previous=HELD)
+    assert isinstance(outcome, Lost)
+    assert (outcome.successor is not None) is is_kept
+    assert "rt-1" not in repr(outcome)
+    assert read(given) == replace(outcome, successor=None), "a first answer has nothing to keep it with"
+
+
+@pytest.mark.parametrize(
     "given",
     [
         pytest.param(answer(GOOD), id="JSON"),
@@ -187,6 +211,33 @@ def test_tokens_are_found(given: Answer) -> None:
     outcome = read(given)
     assert isinstance(outcome, Granted), outcome
     assert outcome.tokens.access_token == SecretStr("at-1")
+
+
+@pytest.mark.parametrize(
+    ("stated", "logged"),
+    [
+        pytest.param(error("invalid_scope"), "invalid_scope", id="a word of ours"),
+        pytest.param(error("organization_suspended"), "organization_suspended", id="a word of theirs"),
+        pytest.param(error("TOKEN_GONE"), "token_gone", id="in capitals"),
+        pytest.param(error("sql_error: canary"), "not shown: 17 characters that are no plain word", id="a sentence"),
+        pytest.param(error("8xLOxBtZp8"), "not shown: 10 characters that are no plain word", id="what could be a token"),
+        pytest.param(error("tGzvJOkFXGQxTlKWIA"), "not shown: 18 characters that are no plain word", id="letters that could be one"),
+        pytest.param(error("a" * 25), "not shown: 25 characters that are no plain word", id="too long for a word"),
+        pytest.param(error("evil\nline"), "not shown: 9 characters that are no plain word", id="two lines"),
+        pytest.param(error({"code": 190}), "not shown: no word, but a structure", id="an object"),
+        pytest.param({"ok": False}, "no word", id="none"),
+    ],
+)
+def test_what_the_log_says_of_a_rejection(stated: dict[str, object], logged: str) -> None:
+    outcome = read(answer(stated, status=400))
+    assert isinstance(outcome, Rejected)
+    assert name_error(outcome) == logged
+
+
+def test_what_a_preset_calls_a_refusal_is_one() -> None:
+    given = answer(error("Account_Closed"), status=403)
+    assert read(given) == Rejected("other")
+    assert read_token_answer(given, now=NOW, asked=(), refusals=("account_closed",)) == Dead("account_closed")
 
 
 def test_what_the_connector_says_reaches_the_tokens() -> None:
@@ -232,8 +283,8 @@ def test_how_long_to_wait(retry_after: str | None, date: str | None, wait: int |
         pytest.param(answer(error("invalid_client"), status=401), Rejected("invalid_client"), id="wrong client secret"),
         pytest.param(answer(b"", status=503), Lost("server_error", server_failed=True), id="503"),
         pytest.param(answer(b"", status=429, retry_after="5"), Transient("too_many_requests", timedelta(seconds=5)), id="429"),
-        pytest.param(answer(b"", status=302), Lost("redirected"), id="302"),
-        pytest.param(answer(b"", status=404), Lost("unreadable"), id="404"),
+        pytest.param(answer(b"", status=302), Lost("redirected", server_failed=True), id="302"),
+        pytest.param(answer(b"", status=404), Lost("unreadable", server_failed=True), id="404"),
     ],
 )
 def test_what_the_answer_to_a_revocation_means(given: Answer, outcome: object) -> None:

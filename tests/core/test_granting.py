@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from grantkeeper.core.granting import read_lifetime, read_tokens
+from grantkeeper.core.granting import find_successor, read_lifetime, read_tokens
 from grantkeeper.core.outcomes import Granted
 from grantkeeper.core.tokens import IDClaims, TokenSet
 
@@ -225,3 +225,28 @@ def test_an_id_token_is_handed_on_to_be_judged(stated: object, kept: SecretStr |
 def test_no_lifetime_is_out_of_bounds(stated: object) -> None:
     lifetime = read_lifetime(stated)
     assert lifetime is None or timedelta(seconds=1) <= lifetime <= timedelta(days=3650)
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [
+        pytest.param("rt-1", "rt-1", id="another one"),
+        pytest.param("rt-0", None, id="the one that was presented"),
+        pytest.param(None, None, id="none"),
+        pytest.param("rt-1\n", None, id="of two lines"),
+        pytest.param(["rt-1"], None, id="a list"),
+        pytest.param("r" * 45_000, None, id="one that fits into no sealed set"),
+    ],
+)
+def test_a_refresh_token_in_an_answer_that_is_of_no_use_otherwise(stated: object, kept: str | None) -> None:
+    found = find_successor({"refresh_token": stated, "refresh_expires_in": 60}, HELD, now=NOW)
+    assert (found.refresh_token.get_secret_value() if found and found.refresh_token else None) == kept
+    if found is not None:
+        assert found.refresh_expires_at == NOW + timedelta(minutes=1)
+        assert found.turnover.changed
+        assert found.access_token == HELD.access_token
+        assert (found.obtained_at, found.expires_at) == (HELD.obtained_at, HELD.expires_at)
+
+
+def test_a_first_answer_that_is_of_no_use_leaves_nothing_to_keep() -> None:
+    assert find_successor({"refresh_token": "rt-1"}, None, now=NOW) is None

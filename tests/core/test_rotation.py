@@ -41,6 +41,7 @@ NOTHING, ONCE, TWICE, CHANGED = Turnover(), Turnover(kept=1), Turnover(kept=2), 
 def test_what_is_held_of_a_server(rotation: Rotation, seen: Turnover, rotates: bool, is_renewed: bool) -> None:
     spec = RefreshSpec(rotation=rotation)
     assert Manner.of(spec, tokens(seen)).rotates is rotates
+    assert Manner.of(spec, tokens(seen)).may_turn is (rotation is Rotation.DETECT and not rotates)
     assert is_renewed_by_use(spec, tokens(seen)) is is_renewed
 
 

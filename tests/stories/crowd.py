@@ -50,6 +50,8 @@ class Server:
     """Every token request is answered with an error of its own, and not worked off."""
     spent: set[str] = field(default_factory=set)
     """What was worked off and never answered; presented again, it is refused."""
+    rejection: tuple[str, int] = ("invalid_client", 401)
+    """How it rejects another: the error and the status."""
     retry_after: int | None = None
     """Seconds that it asks everybody to be left alone for, until it is None again."""
     begun: list[tuple[float, str]] = field(default_factory=list)
@@ -133,7 +135,7 @@ class CrowdProvider(MemoryProvider):
             return Answer(status=429, content_type="application/json", retry_after=str(server.retry_after), body=b"{}")
         if _secret_of(request) != server.accepted:
             server.refused.append(_now())
-            return answer({"error": "invalid_client"}, 401)
+            return answer({"error": server.rejection[0]}, server.rejection[1])
         name, _, number = presented.partition("/")
         tokens = {"access_token": f"at-{presented}", "token_type": "Bearer", "expires_in": LIFETIME.total_seconds()}
         return answer({**tokens, "refresh_token": f"{name}/{int(number or 0) + 1}"})

@@ -48,7 +48,7 @@ class Scene:
 
         `spec` is the grant's, besides what every grant here has; `link` is the connector's `consent.link`.
         """
-        hands = [datetime(2026, 11, 21, 6, 30, tzinfo=UTC)]
+        hands = [datetime(2026, 11, 21, 6, 30, 0, 123456, tzinfo=UTC)]  # as a real clock: what is stored is in whole seconds
         cluster, provider = TroubledCluster(lambda: hands[0]), provider or MemoryProvider()
         await cluster.create(NAMESPACES, None, {"metadata": {"name": "kube-system"}})
         await cluster.create(OAUTHCONNECTORS, NAMESPACE, {**CONNECTOR_BODY, "spec": {**CONNECTOR_BODY["spec"], "consent": {"link": link}}})

@@ -127,6 +127,54 @@ def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
     play(story)
 
 
+@pytest.mark.parametrize(
+    ("word", "status", "presented"),
+    [
+        pytest.param("invalid_client", 401, 2, id="which is wrong"),
+        pytest.param("unauthorized_client", 401, 2, id="which is wrong, as Keycloak says it"),
+        pytest.param("unauthorized_client", 400, 1, id="of a client that may not refresh"),
+        pytest.param("invalid_client_id", 400, 1, id="of a client that there is not"),
+    ],
+)
+def test_the_second_client_secret_is_tried_only_in_the_place_of_one(word: str, status: int, presented: int) -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar", fallbackClientSecretRef={"name": "next"})
+        await crowd.cluster.create(SECRETS, NAMESPACE, client_secret("next", "calendar", "new"))
+        server = crowd.provider.servers["calendar"]
+        server.rejection = (word, status)
+        server.accepted = "neither"
+        await crowd.add("calendar", 1, lambda _: START + 10 * SECOND)
+        await crowd.start()
+        await pass_time(20)
+        assert len(server.begun) == presented
+        assert (await crowd.connector("calendar"))["Reachable"]["reason"] == "ClientRejected"
+
+    play(story)
+
+
+def test_a_rejection_that_comes_late_is_called_one_and_the_next_attempt_begins_with_the_second_client_secret() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar", fallbackClientSecretRef={"name": "next"})
+        await crowd.cluster.create(SECRETS, NAMESPACE, client_secret("next", "calendar", "new"))
+        server = crowd.provider.servers["calendar"]
+        server.latency, server.accepted = 6, "new"
+        await crowd.add("calendar", 1, lambda _: START + 30 * SECOND)
+        await crowd.start()
+        await pass_time(1)
+        due = server.times[0]
+        await pass_time(5.5)
+        assert len(server.begun) == 1, "too late for another first byte under this claim"
+        (status,) = await crowd.statuses()
+        fresh = next(condition for condition in status["conditions"] if condition["type"] == "Fresh")
+        assert "rejects the client" in fresh["message"]
+        await pass_time(15)
+        assert len(server.begun) == 2
+        assert server.refused == [pytest.approx(due + 6)]
+        assert await crowd.reasons() == {"Ready": 1}
+
+    play(story)
+
+
 def test_what_a_request_has_shown_is_not_forgotten_by_one_that_was_reading_the_secret_meanwhile() -> None:
     async def story() -> None:
         crowd = await Crowd.gather("calendar")

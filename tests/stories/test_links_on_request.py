@@ -51,7 +51,7 @@ async def test_a_link_becomes_a_token(scene: Scene) -> None:
 async def test_a_link_lives_a_quarter_of_an_hour_and_none_follows(scene: Scene) -> None:
     await scene.ask_for_link(ID)
     await scene.settle()
-    assert scene.wake_at == scene.now + LIFETIME_ON_REQUEST
+    assert scene.wake_at == scene.now.replace(microsecond=0) + LIFETIME_ON_REQUEST
     await scene.pass_time(LIFETIME_ON_REQUEST - MOMENT)
     assert await scene.request_states() == ["Open"]
     await scene.pass_time(MOMENT)

@@ -17,8 +17,8 @@ from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.controller.respecting import CLAIM_RESPECTED_FOR
 from grantkeeper.controller.running import GRANT
-from grantkeeper.core.records import RECOVERED_TYPE
-from grantkeeper.errors import Unreachable
+from grantkeeper.core.records import RECOVERED_TYPE, Claim
+from grantkeeper.errors import Conflict, Unreachable
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=45)
@@ -85,6 +85,28 @@ async def test_a_claim_whose_answer_was_lost_counts_once(scene: Scene, reads_los
     await see_success(scene)
 
 
+async def test_a_claim_that_a_machine_slept_over_is_made_anew_before_anything_is_presented(scene: Scene) -> None:
+    """The monotonic clock stands still meanwhile; the other one does not."""
+    claims: list[Claim | None] = []
+
+    async def sleep() -> None:
+        scene.hands[0] += timedelta(seconds=6)
+        claims.append((await scene.sealed()).claim)
+
+    async def look() -> None:
+        claims.append((await scene.sealed()).claim)
+
+    scene.cluster.troubles.append(Trouble("replace", SEALED, sleep, is_late=True, concerns=is_claim))
+    scene.provider.meanwhile = look
+    await scene.settle()
+    await scene.pass_time(timedelta(seconds=2))
+    await see_success(scene)
+    slept_over, presented_under = claims
+    assert slept_over is not None
+    assert presented_under is not None
+    assert presented_under.attempt != slept_over.attempt
+
+
 async def test_claims_whose_answers_are_always_lost_cost_no_consent() -> None:
     scene = await open_due(by_code=False)
     scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, is_late=True, concerns=is_claim, times=99))
@@ -93,6 +115,22 @@ async def test_claims_whose_answers_are_always_lost_cost_no_consent() -> None:
         assert await scene.reason() == "Ready"
         scene.hands[0] += DUE
     assert len(scene.provider.sent) == 4
+
+
+async def test_claims_of_the_last_minute_whose_answers_are_lost_cost_no_consent() -> None:
+    scene = await open_due(by_code=False)
+    scene.hands[0] += timedelta(minutes=16)  # expired: from here on, waiting to present again would gain nothing
+    scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, is_late=True, concerns=is_claim, times=2))
+    await scene.settle()
+    await see_success(scene)
+
+
+async def test_a_claim_that_a_proxy_writes_twice_is_known_again(scene: Scene) -> None:
+    """The second write meets the first, and its answer is the one that comes back."""
+    conflict = failing(Conflict("changed since it was read"))
+    scene.cluster.troubles.append(Trouble("replace", SEALED, conflict, is_late=True, concerns=is_claim, times=2))
+    await scene.settle()
+    await see_success(scene)
 
 
 async def test_a_claim_that_was_not_stored_is_not_presented_under() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from fakes.provider import ISSUER, METADATA, MemoryProvider
+from fakes.provider import answer as answering
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS
 from grantkeeper.controller.assembling import assemble
 from grantkeeper.core.catalogue import Preset
@@ -120,6 +121,16 @@ async def test_a_preset_that_goes_ends_nothing_that_its_return_does_not_heal() -
     assert (await scene.connector())["reasons"]["Ready"] == "Ready"
     assert await scene.reason() == "Ready"
     assert len(scene.provider.sent) == 1
+
+
+@pytest.mark.parametrize(("refusals", "reason"), [([], "Ready"), (["account_closed"], "ReauthorizationRequired")])
+async def test_an_error_that_the_preset_calls_a_refusal_ends_the_consent(refusals: list[str], reason: str) -> None:
+    scene = await open_scene()
+    await use(scene, {"example": preset(refusals=refusals)})
+    await consent(scene)
+    scene.provider.next = [answering({"error": "account_closed"}, 403)]
+    await scene.pass_time(DUE)
+    assert await scene.reason() == reason
 
 
 async def test_what_the_connector_says_itself_wins() -> None:

@@ -41,7 +41,7 @@ async def hand_over(scene: Scene) -> Controller:
 
 
 async def refresh_early(scene: Scene) -> None:
-    """A refresh that was not due for all that the old one knows, so it sees no reason to look whether there was one."""
+    """A refresh that the old one knows no reason for, so it does not look whether there was one."""
     await scene.patch_connector(refresh={"lifetimePercent": 10})
     await scene.pass_time(DUE / 2)
     assert await generations(scene) == (3, 3)

@@ -23,6 +23,7 @@ from grantkeeper.core.records import (
     sealed_name,
     write_sealed,
 )
+from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, NotFound, Unsealable
 
 
@@ -34,13 +35,20 @@ class Vault:
     namespace: str
     note: Callable[[dict[str, Any]], object]
     note_gone: Callable[[dict[str, Any]], object]
+    restored: Callable[[], None] = lambda: None
+    """Called when a Secret turns out to be older than it was known to be."""
 
-    async def read(self, uid: str) -> Sealed | None:
-        """The sealed Secret of a grant, by a quorum read; None where there is none, Unsealable where it cannot be read."""
+    async def read(self, uid: str, *, known: Sealed | None = None) -> Sealed | None:
+        """The sealed Secret of a grant, by a quorum read; None where there is none, Unsealable where it cannot be read.
+
+        `known` is what was known of it before.
+        """
         try:
             secret = await self.cluster.get(SECRETS, self.namespace, sealed_name(uid))
         except NotFound:
             return None
+        if known is not None and went_back(known.resource_version, secret["metadata"]["resourceVersion"]):
+            self.restored()
         self.note(secret)
         try:
             return read_sealed(secret)
@@ -50,7 +58,7 @@ class Vault:
     async def confirms(self, uid: str, known: Sealed | None) -> bool:
         """Whether nobody knows better than this what a grant's sealed Secret holds, by a quorum read; it is noted as it was read."""
         try:
-            found = await self.read(uid)
+            found = await self.read(uid, known=known)
         except Unsealable:
             return True
         return found is None or (known is not None and found.resource_version == known.resource_version)

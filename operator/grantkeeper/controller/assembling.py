@@ -89,7 +89,17 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         wake=lambda uid: agenda.wake((GRANT, uid), FIRST),
         aside=lambda uid: agenda.aside((GRANT, uid)),
     )
-    vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
+
+    def begin_anew() -> None:
+        controller.begin_anew()
+
+    vault = Vault(
+        cluster,
+        settings.namespace,
+        registry.note_secret,
+        lambda body: registry.note_secret(body, gone=True),
+        begin_anew,
+    )
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
     pulse.has_keyring = True
@@ -119,7 +129,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
     gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
     committer = Committer(vault, Journal(settings.journal_directory))
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
-    finalizers = Finalizers(cluster, registry)
+    finalizers = Finalizers(cluster, registry, begin_anew)
     revoker = Revoker(provider, clock, meter)
     identifier, siblings = Identifier(provider, connectors.key_sets, clock, meter), Siblings(registry, seals)
     keeper = Keeper(
@@ -142,8 +152,9 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
     meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)
-    sweeper = Sweeper(registry, cluster, vault, clock, scope)
-    return Controller(registry, agenda, looks, keys, connectors, keeper, sweeper, pulse, scope, leads)
+    sweeper = Sweeper(registry, cluster, vault, clock, scope, finalizers)
+    controller = Controller(registry, agenda, looks, keys, connectors, keeper, sweeper, pulse, scope, leads)
+    return controller
 
 
 async def _wait_for_kinds(cluster: Cluster) -> None:

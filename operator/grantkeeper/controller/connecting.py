@@ -108,9 +108,11 @@ class Connectors:
             self.pacer.serve(name)
             return None
         before = self._start(name, connector)
+        lapsed = let_lapse(before, generation=connector.metadata.generation, now=self.clock())
         if before.generation not in {0, connector.metadata.generation}:
             self.changed(name)  # what the spec says counts at once; what the server says may take a while
-        self._put(name, let_lapse(before, generation=connector.metadata.generation, now=self.clock()))
+            lapsed = replace(lapsed, healed_at=self.clock())  # what was rejected before may do now
+        self._put(name, lapsed)
         secrets = await self._look_at_secret(connector)
         self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
         found = await self._look_at_server(connector)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from grantkeeper.choices import RequestState, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
-from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
+from grantkeeper.controller.presenting import Attempted, Presenter, Result, Since, Unsent
 from grantkeeper.controller.registry import Name
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
@@ -28,7 +28,7 @@ from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import IDTokenError
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import Client, code_request
-from grantkeeper.core.outcomes import Granted, Outcome
+from grantkeeper.core.outcomes import Granted, Outcome, name_error
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.records import Attempt, Claim, Delivery, Sealed, Spending, describe
 from grantkeeper.core.requests import ConsentRequest
@@ -117,7 +117,7 @@ class Exchanger:
         answered = question.request.model_copy(update={"state": RequestState.ANSWERED})
         return sealed.model_copy(update={"requests": self._seal(question, answered)}), claim
 
-    async def _present(self, question: Question, code: SecretStr, since: float) -> Result:
+    async def _present(self, question: Question, code: SecretStr, since: Since) -> Result:
         request = code_request(
             question.client,
             code=code,
@@ -137,6 +137,7 @@ class Exchanger:
                 assumed_lifetime=question.connector.spec.refresh.assumed_lifetime,
                 refresh_lifetime=question.connector.spec.refresh.refresh_token_lifetime,
                 separator=question.client.scope_separator,
+                refusals=question.client.refusals,
             )
 
         return await self.presenter.present(
@@ -151,8 +152,7 @@ class Exchanger:
     async def _conclude(self, result: Result, question: Question, attempted: Attempted, key: DataKey) -> None:
         line = log.bind(namespace=question.grant.metadata.namespace, grant=question.grant.metadata.name)
         if not isinstance(result, Granted):
-            reason = result.problem.reason if isinstance(result, Unsent) else result.reason
-            line.warning("a code was not exchanged", error=reason)
+            line.warning("a code was not exchanged", error=result.reason if isinstance(result, Unsent) else name_error(result))
             await self._fail(question, attempted, "ExchangeFailed")
             return
         expected = question.grant.spec.expected_account

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from grantkeeper.adapters.cluster import USERGRANTS, Cluster
 from grantkeeper.controller.registry import Registry
+from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, NotFound
 from grantkeeper.resources import FINALIZER, UserGrant
 
@@ -16,6 +18,8 @@ class Finalizers:
 
     cluster: Cluster
     registry: Registry
+    restored: Callable[[], None] = lambda: None
+    """Called when a grant turns out to be older than it was known to be."""
 
     async def hold(self, grant: UserGrant) -> bool:
         """See that the grant carries the finalizer before it gets tokens; False where it is going, or has just changed."""
@@ -36,6 +40,8 @@ class Finalizers:
         except NotFound:
             body = None
         if body is not None and body["metadata"]["uid"] == grant.metadata.uid:
+            if went_back(grant.metadata.resource_version, body["metadata"]["resourceVersion"]):
+                self.restored()
             self.registry.note_grant(body)
         else:
             self.registry.drop_grant(grant)

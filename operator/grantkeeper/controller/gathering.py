@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
 from grantkeeper.controller.comparing import Comparer, Drafts
@@ -17,32 +17,24 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
+from grantkeeper.core.clocks import believe_wait, covers, is_ahead
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.failures import IN_WORDS, describe_failure
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.records import Attempt, Sealed, Spending
+from grantkeeper.core.records import Attempt, Claim, Sealed, Spending
 from grantkeeper.core.refreshing import LONGEST_WISH, REFRESH_ANNOTATION, WISHES_APART, read_refresh_wish
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
+from grantkeeper.core.standing import MENDABLE
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
 
 MAX_PRESENTATIONS = 2
 """Once, and once more after an answer that did not arrive. Never a third time."""
-
-FAILURES = {
-    "Unreachable": "the authorization server cannot be reached",
-    "ClientRejected": "the authorization server rejects the client; see the connector",
-    "RequestRejected": "the authorization server rejects the request; the controller's log names its error",
-    "ServerError": "the authorization server reports an error of its own",
-    "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
-    "KeptBack": "an answer was lost on the way, and the authorization server gives none now; it is tried once more when there is one",
-    "Silent": "the authorization server does not answer; nobody needs to do anything, it is tried again with one grant at a time",
-    "Refused": "the authorization server asks to try again later",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +79,9 @@ class Gatherer:
         holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
-        respected_until = self.respect.until(grant.metadata.uid, claim, now)
+        leeway = timedelta(seconds=connector.spec.refresh.leeway_seconds if connector else 0)
+        is_covered = refresh_claim is not None and covers(refresh_claim.retry_until, leeway=leeway, now=now)
+        respected_until = self.respect.until(grant.metadata.uid, claim, now, is_covered=is_covered)
         is_ours = refresh_claim is not None and holding is not None and refresh_claim.hash == holding.refresh_hash
         is_exhausted = is_ours and refresh_claim is not None and refresh_claim.presentations >= MAX_PRESENTATIONS and not respected_until
         of_this_token = outcome is not None and holding is not None and outcome.hash == holding.refresh_hash
@@ -100,17 +94,15 @@ class Gatherer:
         standing = self.connectors.standing(grant.connector_name)
         rank = self.pacer.rank(grant.metadata.uid, Lane.REVOCATION if grant.metadata.is_deleting else Lane.TOKEN)
         of_now = outcome if of_this_token and outcome is not None else None
-        is_covered = refresh_claim is not None and refresh_claim.retry_until is not None and now < refresh_claim.retry_until
         is_last = is_ours and refresh_claim is not None and refresh_claim.presentations == MAX_PRESENTATIONS - 1 and not is_covered
         kept_back_until = standing.last_try_at if is_last else None
-        reason = of_now.reason if of_now else ""
-        reason = "KeptBack" if reason == "AnswerLost" and kept_back_until and standing.is_silent else reason
-        failure = FAILURES.get(reason, "") or FAILURES.get((standing.obstacle(now) if rank else None) or "", "")
-        counts = (
-            of_now is not None and not standing.has_healed_since(of_now.reason, of_now.time) and not schedule.is_ahead(of_now.time, now)
-        )
-        waits_until = of_now.retry_not_before if of_now and counts else None
-        risk_at = None if is_covered or refresh_claim is None else refresh_claim.not_before_retry
+        is_kept_back = of_now is not None and of_now.reason == "AnswerLost" and kept_back_until is not None and standing.is_silent
+        failure = IN_WORDS["KeptBack"] if is_kept_back else describe_failure(of_now)
+        failure = failure or IN_WORDS.get((standing.obstacle(now) if rank else None) or "", "")
+        is_mended = of_now is not None and of_now.reason in MENDABLE and of_now.spec_generation != grant.metadata.generation
+        is_waiting = of_now is not None and not is_mended and not standing.has_healed_since(of_now.reason, of_now.time)
+        waits_until = believe_wait(of_now.retry_not_before, noted_at=of_now.time, now=now) if of_now and is_waiting else None
+        risk_at = None if is_covered else _find_risk(refresh_claim, holding, now)
         retry = [moment for moment in (risk_at, waits_until, kept_back_until) if moment]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
@@ -286,6 +278,13 @@ def _is_of_the_same(earlier: Gathered, sealed: Sealed | None, connector: OAuthCo
         return False
     names, known = (sealed.uid, sealed.namespace, sealed.name), (earlier.sealed.uid, earlier.sealed.namespace, earlier.sealed.name)
     return names == known and earlier.connector.spec is connector.spec
+
+
+def _find_risk(claim: Claim | None, holding: Holding | None, now: datetime) -> datetime | None:
+    """When what a claim left in doubt may be presented again; no later than the set that is held says now, whatever the clock was then."""
+    if claim is None or claim.not_before_retry is None or holding is None or is_ahead(holding.obtained_at, now):
+        return None
+    return min(claim.not_before_retry, schedule.retry_lost_at(obtained_at=holding.obtained_at, expires_at=holding.expires_at, now=now))
 
 
 def _read_refusal(outcome: Attempt | None) -> Reason | None:

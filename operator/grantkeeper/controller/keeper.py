@@ -37,6 +37,10 @@ TRIES_A_PASS = 2
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
 LOOK_AGAIN = timedelta(seconds=5)
+RESTORED = (
+    "The sealed tokens are of generation {now}, and status knew generation {was}: they were restored from a backup. Their refresh token "
+    "may be spent; it is presented all the same, and if the server refuses it, the person has to consent again."
+)
 AS_WANTED = frozenset({Reason.AWAITING_CONSENT, Reason.SUSPENDED, Reason.TOKENS_NOT_KEPT})
 """Reasons that are no fault: nobody has answered yet, or somebody wants it so."""
 
@@ -63,11 +67,17 @@ class Keeper:
         """Bring one grant to what its spec asks, and say when to look again."""
         taken: Counter[Step] = Counter()
         gathered: Gathered | None = None
+        is_said = False
         while (grant := self.registry.grants.get(uid)) is not None:
             gathered = self.gatherer.gather(grant, self.clock(), gathered)
             if await self._seek_holder(gathered):
                 continue
             decided = plan(gathered.facts)
+            if _is_restored(gathered) and not is_said:
+                is_said = True  # before anything is presented
+                if not await self._report(gathered, decided):
+                    return self.clock()
+                continue
             step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
                 if not needs_turn(gathered.facts):
@@ -85,9 +95,9 @@ class Keeper:
     async def _seek_holder(self, gathered: Gathered) -> bool:
         """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""
         claim = gathered.sealed.claim if gathered.sealed else None
-        if claim is None or claim.retry_until is None or gathered.facts.claim_respected_until is None:
+        if claim is None or not gathered.facts.is_hurried or gathered.facts.claim_respected_until is None:
             return False
-        return gathered.facts.now < claim.retry_until and await self.gatherer.respect.seek(claim)
+        return await self.gatherer.respect.seek(claim)
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
@@ -130,7 +140,8 @@ class Keeper:
         patch = patch_status(grant.status, desired, metadata.resource_version)
         if patch is None:
             return True
-        if (grant.status.token_generation or 0) > (desired.token_generation or 0) and not await self._knows_best(gathered):
+        was = grant.status.token_generation or 0
+        if was > (desired.token_generation or 0) and not await self._knows_best(gathered):
             return False
         reach("report.writing")
         try:
@@ -142,6 +153,8 @@ class Keeper:
             return True
         reach("report.written")
         self.registry.note_grant(body)
+        if _is_restored(gathered):
+            await self.announcer.announce(grant, "TokensRestored", RESTORED.format(now=desired.token_generation, was=was), is_warning=True)
         await self._announce(grant, decided)
         return True
 
@@ -157,3 +170,9 @@ class Keeper:
         if (ready := find_turn(grant.status.conditions, decided.verdicts)) is not None:
             message, is_warning = ready.message or "A fresh access token is delivered.", not ready.holds and ready.reason not in AS_WANTED
             await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)
+
+
+def _is_restored(gathered: Gathered) -> bool:
+    """Whether the set that is held is older than one that was reported: it was restored from a backup, if nobody knows better."""
+    meta = gathered.sealed.meta if gathered.sealed and gathered.facts.holding else None
+    return meta is not None and (gathered.grant.status.token_generation or 0) > meta.generation

@@ -20,7 +20,7 @@ from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, blames_secret
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
 from grantkeeper.core.refreshing import read_refresh_wish
@@ -36,12 +36,22 @@ SEND_BY = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Nothing was presented; `problem` says why, as a connector's condition."""
+    """Nothing was presented."""
 
-    problem: Problem
+    reason: str
+    message: str
 
 
 Result = Outcome | Unsent
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A moment by two clocks, because each may be wrong in its way: one stands still while a machine sleeps, the other can be set."""
+
+    ticks: float
+    """By the monotonic clock."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,8 @@ class Attempted:
     sealed: Sealed
     claim: Claim | None
     """None where what is presented cannot be spent by it."""
-    since: float
-    """The moment from which on the first byte is awaited, by the monotonic clock."""
+    since: Since
+    """From when on the first byte is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +89,15 @@ class Presenter:
     async def claim(self, sealed: Sealed, claim: Claim) -> Attempted:
         """Store a claim. Conflict where somebody wrote first, or nothing may be presented any more: nothing has been, then."""
         self._refuse_when_ending()
-        before = time.monotonic()
+        before = self._start()
         wanted = sealed.model_copy(update={"claim": claim})
         try:
             stored = await self.vault.put(wanted)
-        except Unreachable:
-            # It may be stored all the same. Left alone, a claim that was never presented would count as if it had been.
+        except (Unreachable, Conflict):
+            # It may be stored all the same: the answer was lost, or a proxy wrote twice. Left alone, a claim that was never presented
+            # would count as if it had been. It is known by its name, for moments are stored in whole seconds.
             found = await self._read(sealed.uid)
-            if found is None or found.claim != claim:
+            if found is None or found.claim is None or found.claim.attempt != claim.attempt:
                 raise
             stored = found
         return Attempted(claim.attempt, stored, claim, before)
@@ -94,7 +105,14 @@ class Presenter:
     def go_unclaimed(self, sealed: Sealed) -> Attempted:
         """Present what cannot be spent by it: nobody needs to know beforehand."""
         self._refuse_when_ending()
-        return Attempted(self.new_attempt(), sealed, None, time.monotonic())
+        return Attempted(self.new_attempt(), sealed, None, self._start())
+
+    def _start(self) -> Since:
+        return Since(time.monotonic(), self.clock())
+
+    def _left(self, since: Since) -> timedelta:
+        """What is left of the time in which a first byte may be sent: it is over when one of the clocks says so."""
+        return SEND_BY - max(timedelta(seconds=time.monotonic() - since.ticks), self.clock() - since.at)
 
     def find_refresh_wish(self, grant: UserGrant) -> str:
         """What a refresh is asked for with by now, for what is on its way answers that, too."""
@@ -121,7 +139,7 @@ class Presenter:
         self,
         request: Request,
         *,
-        since: float,
+        since: Since,
         connector: Name,
         ca_bundle: bytes | None,
         read: Callable[[Answer], Outcome],
@@ -130,24 +148,26 @@ class Presenter:
         is_safe: bool = False,
     ) -> Result:
         """Send once, and read what comes. `is_safe` where nothing more is put at risk by it, if no answer comes."""
-        left = SEND_BY - timedelta(seconds=time.monotonic() - since)
+        left = self._left(since)
         if left <= timedelta(0):
-            return Unsent(Problem(Reason.UNREACHABLE, "Too much time passed between the claim and the request; it is made again."))
+            return Unsent("NotSent", "Too much time passed between the claim and the request; it is made again.")
         try:
             sending = self.provider.send(request, ca_bundle=ca_bundle, timeout=within, connect_by=left, sent=sent)
             answer = await self.meter.follow(connector, "token", sending)
         except (ProviderUnsent, ProviderDistrusted) as error:
             problem = Problem(Reason.UNREACHABLE, str(error))
             self.connectors.note_problem(connector, problem)
-            return Unsent(problem)
+            return Unsent(problem.reason, problem.message)
         except AnswerLost:
             self._note(connector, lost := Lost("no_answer"), is_safe=is_safe)
             return lost
         outcome = read(answer)
-        if request.alternative is not None and outcome.reason in CLIENT_WORDS:
+        if (other := request.alternative) is not None and blames_secret(outcome.reason, answer.status):
             self.connectors.note_rejected_secret(connector, request)
+            if self._left(since) <= timedelta(0):
+                return outcome  # too late under this claim; the next attempt begins with the other secret
             return await self.present(
-                request.alternative,
+                other,
                 since=since,
                 connector=connector,
                 ca_bundle=ca_bundle,

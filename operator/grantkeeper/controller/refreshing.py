@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -18,13 +18,14 @@ from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
-from grantkeeper.core import schedule
 from grantkeeper.core.answers import read_token_answer
+from grantkeeper.core.clocks import covers
+from grantkeeper.core.failures import ANSWERS, count_failure
 from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.outcomes import CLIENT_WORDS, REJECTED_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, name_error
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, answer_refresh, describe
 from grantkeeper.core.refreshing import is_presentable
 from grantkeeper.core.rotation import Manner
@@ -35,9 +36,6 @@ from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
-
-ANSWERS = frozenset({"ReauthorizationRequired", "AnswerLost", "ServerError"})
-"""Failures that answer whoever asked for a refresh: the server was asked, and asking again is another matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Refresher:
         try:
             flight = await self._take_off(gathered, connector, sealed, held, key)
         except Conflict:
-            await self.presenter.vault.read(grant.metadata.uid)  # somebody wrote first: the next look sees what
+            await self.presenter.vault.read(grant.metadata.uid, known=gathered.sealed)  # somebody wrote first: the next look sees what
             return
         reach("refresh.claimed")
         sent_at = self.presenter.clock()
@@ -105,6 +103,7 @@ class Refresher:
                 assumed_lifetime=connector.spec.refresh.assumed_lifetime,
                 refresh_lifetime=connector.spec.refresh.refresh_token_lifetime,
                 separator=remembered.client.scope_separator,
+                refusals=remembered.client.refusals,
             )
 
         async def present() -> None:
@@ -120,7 +119,7 @@ class Refresher:
                 is_safe=flight.is_safe,
             )
             await self._settle(result, flight)
-            self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
+            self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since.ticks)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
@@ -135,7 +134,7 @@ class Refresher:
             return None
         if Manner.of(connector.spec.refresh, held.tokens).rotates:
             return sealed, held
-        sealed = await self.presenter.vault.read(gathered.grant.metadata.uid)
+        sealed = await self.presenter.vault.read(gathered.grant.metadata.uid, known=gathered.sealed)
         held = self.seals.open_tokens(sealed, connector.spec) if sealed is not None else None
         return (sealed, held) if sealed is not None and held is not None and _is_as_planned(sealed, held, gathered) else None
 
@@ -147,17 +146,15 @@ class Refresher:
         earlier = sealed.claim.model_copy(update={"lost": True}) if sealed.claim and sealed.claim.hash == digest else None
         deliveries = self.presenter.connectors.registry.bring_up_to_date(grant, sealed)
         prepared = sealed.model_copy(update={"deliveries": deliveries})
-        if manner.rotates:
-            attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier))
+        if manner.rotates or (earlier is not None and manner.may_turn):
+            attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier, self.presenter.clock()))
         else:
             attempted = self.presenter.go_unclaimed(prepared)
         return Flight(grant, connector, held, digest, manner, earlier, attempted, key, gathered.facts.is_dead)
 
-    def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None) -> Claim:
-        now = self.presenter.clock()
+    def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None, now: datetime) -> Claim:
         presented = earlier.presentations if earlier else 0
-        until = earlier.retry_until if earlier else manner.retry_until(now)
-        is_as_if_first = earlier is not None and until is not None and now < until
+        is_as_if_first = earlier is not None and covers(earlier.retry_until, leeway=manner.leeway, now=now)
         return Claim(
             attempt=self.presenter.new_attempt(),
             holder=self.presenter.holder,
@@ -166,7 +163,7 @@ class Refresher:
             generation=held.generation,
             presentations=max(presented, 1) if is_as_if_first else presented + 1,
             not_before_retry=manner.risk_at(held.tokens, now),
-            retry_until=until,
+            retry_until=earlier.retry_until if earlier and is_as_if_first else None if earlier else manner.retry_until(now),
         )
 
     async def _settle(self, result: Result, flight: Flight) -> None:
@@ -186,31 +183,39 @@ class Refresher:
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
                 reason = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
-                await self._note(flight, reason, leaving=flight.earlier)
-                line.warning("the client or its request is rejected", error=result.reason)
+                await self._note(flight, reason, leaving=flight.earlier, error=result.reason if result.reason in REJECTED_WORDS else None)
+                line.warning("the client or its request is rejected", error=name_error(result))
             case Transient():
                 until = self.presenter.clock() + result.retry_after if result.retry_after else None
                 await self._note(flight, "Refused", leaving=flight.earlier, not_before=until)
                 line.info("asked to come back later", error=result.reason)
             case Unsent():
-                await self._note(flight, result.problem.reason, leaving=flight.earlier)
-                line.info("not sent", error=result.problem.message)
+                await self._note(flight, result.reason, leaving=flight.earlier)
+                line.info("not sent", error=result.message)
+            case Lost() if result.successor is not None:
+                await self._store(result.successor, flight, is_unusable=True)
+                line.warning("an answer brought nothing of use but another refresh token, which is kept", error=result.reason)
             case Lost():
                 await self._note_lost(flight, server_failed=result.server_failed)
                 line.warning("an answer was lost", error=result.reason, presentations=claim.presentations if claim else 0)
 
-    async def _store(self, tokens: TokenSet, flight: Flight, *, is_anothers: bool = False) -> None:
-        """Store the successor. A refresh token that came for another account is refused in the same write: nobody presents it."""
+    async def _store(self, tokens: TokenSet, flight: Flight, *, is_anothers: bool = False, is_unusable: bool = False) -> None:
+        """Store the successor. A refresh token that came for another account is refused in the same write: nobody presents it.
+
+        One that came without an access token that could be used is presented again, but not at once.
+        """
         generation, attempted, grant = flight.held.generation + 1, flight.attempted, flight.grant
         text = self.seals.seal_tokens(tokens, grant, flight.connector.spec, generation=generation, key=flight.key)
         reach("refresh.sealed")
-        refused = fingerprint(tokens.refresh_token) if is_anothers and tokens.refresh_token else None
+        came = fingerprint(tokens.refresh_token) if tokens.refresh_token else flight.refresh_hash
         outcome = Attempt(
-            hash=refused or flight.refresh_hash,
+            hash=came if is_anothers else flight.refresh_hash,
             reason="AccountMismatch" if is_anothers else "Refreshed",
             time=self.presenter.clock(),
             spec_generation=grant.metadata.generation,
         )
+        if is_unusable:
+            outcome = replace(self._fail(flight, "AnswerUnusable", attempted.sealed.outcome), hash=came)
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
         gain = gain.model_copy(update={"refresh_wish": self.presenter.find_refresh_wish(grant)})
@@ -218,7 +223,13 @@ class Refresher:
             await self.presenter.committer.keep_aside(attempted.sealed, gain)
 
     async def _note(
-        self, flight: Flight, reason: str, *, leaving: Claim | None = None, not_before: datetime | None = None
+        self,
+        flight: Flight,
+        reason: str,
+        *,
+        leaving: Claim | None = None,
+        not_before: datetime | None = None,
+        error: str | None = None,
     ) -> Sealed | None:
         """Store a failure with the write that clears the claim, or leaves one that says so: a restart must not forget it."""
         now = self.presenter.clock()
@@ -226,17 +237,9 @@ class Refresher:
         is_free = reason == "AnswerLost" and (leaving is None or (leaving.retry_until is not None and now < leaving.retry_until))
 
         def change(sealed: Sealed) -> Sealed:
-            earlier = sealed.outcome.failures if sealed.outcome and sealed.outcome.hash == flight.refresh_hash else 0
-            wait = now if is_free and not earlier else now + schedule.try_again_in(earlier + 1, self.presenter.chance())
-            outcome = Attempt(
-                hash=flight.refresh_hash,
-                reason=reason,
-                time=now,
-                spec_generation=flight.grant.metadata.generation,
-                failures=earlier + 1,
-                retry_not_before=max(wait, not_before) if not_before else wait,
-                is_refused=flight.is_revival,
-            )
+            failed = self._fail(flight, reason, sealed.outcome)
+            wait = now if is_free and failed.failures == 1 else failed.retry_not_before or now
+            outcome = replace(failed, retry_not_before=max(wait, not_before) if not_before else wait, error=error)
             handled = answer_refresh(sealed.handled, answered, now)
             return sealed.model_copy(update={"claim": leaving, "outcome": outcome, "handled": handled})
 
@@ -245,9 +248,25 @@ class Refresher:
         reach("refresh.noted")
         return noted
 
+    def _fail(self, flight: Flight, reason: str, last: Attempt | None) -> Attempt:
+        failed = count_failure(
+            reason,
+            last,
+            refresh_hash=flight.refresh_hash,
+            spec_generation=flight.grant.metadata.generation,
+            now=self.presenter.clock(),
+            chance=self.presenter.chance(),
+        )
+        return replace(failed, is_refused=flight.is_revival)
+
     async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:
-        """Leave the claim, marked. A failure that the server did report is not counted: its outage must not end consents."""
+        """Leave the claim, marked; or one that was not needed before, where this may have been the first time that the token was spent.
+
+        A failure that the server did report is not counted: its outage must not end consents.
+        """
         claim, marked = flight.attempted.claim, None
+        if claim is None and flight.manner.may_turn:
+            claim = self._claim(flight.held, flight.refresh_hash, flight.manner, None, flight.attempted.since.at)
         if claim is not None:
             before = flight.earlier.presentations if flight.earlier else 0
             marked = claim.model_copy(update={"lost": True, "presentations": before if server_failed else claim.presentations})

@@ -28,9 +28,12 @@ class Respect:
     """Uids of Pods that are not there any more."""
     _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    def until(self, uid: str, claim: Claim | None, now: datetime) -> datetime | None:
-        """Until when a claim keeps us away: not at all when it says itself that it is over, is ours, or an earlier life's of this Pod."""
-        if claim is None or claim.lost or self._is_over(claim, now):
+    def until(self, uid: str, claim: Claim | None, now: datetime, *, is_covered: bool = False) -> datetime | None:
+        """Until when a claim keeps us away: not at all when it says itself that it is over, is ours, or an earlier life's of this Pod.
+
+        `is_covered`: what it claimed may be presented again, by the server's leeway.
+        """
+        if claim is None or claim.lost or self._is_over(claim, is_covered=is_covered):
             self._seen.pop(uid, None)
             return None
         attempt, since = self._seen.get(uid, ("", 0.0))
@@ -40,9 +43,8 @@ class Respect:
         left = CLAIM_RESPECTED_FOR - timedelta(seconds=self.monotonic() - since)
         return now + left if left > timedelta(0) else None
 
-    def _is_over(self, claim: Claim, now: datetime) -> bool:
+    def _is_over(self, claim: Claim, *, is_covered: bool) -> bool:
         """Whether its holder surely presents nothing any more, or does no harm by it."""
-        is_covered = claim.retry_until is not None and now < claim.retry_until
         return claim.holder.is_a_life_of(self.holder) or (is_covered and claim.holder.pod in self._gone)
 
     async def seek(self, claim: Claim) -> bool:

@@ -99,6 +99,17 @@ class Controller:
         """Ask it to end: it begins nothing more, and finishes what is in flight."""
         self._ended.set()
 
+    def begin_anew(self) -> None:
+        """End, because the cluster was restored from a backup: what is remembered is newer than what there is, and would be believed."""
+        if not self._ended.is_set():
+            log.error("the cluster shows older versions than are known: it was restored from a backup; everything is read anew")
+        self.end()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the end has been asked for."""
+        return self._ended.is_set()
+
     async def has_ended(self) -> bool:
         """Whether nothing of it is left, so that another one may begin in this process; the watches may hang instead."""
         with suppress(TimeoutError):

@@ -11,11 +11,13 @@ import structlog
 
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.vault import Vault
+from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.core.times import from_text
+from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, Forbidden
 
 log = structlog.get_logger()
@@ -32,6 +34,7 @@ class Sweeper:
     vault: Vault
     clock: Callable[[], datetime]
     scope: Scope
+    finalizers: Finalizers
 
     async def sweep(self) -> frozenset[str]:
         """Bring the registry to what is in the cluster; the listed namespaces whose Secrets could be read.
@@ -57,14 +60,27 @@ class Sweeper:
         async for connectors in self.cluster.pages(OAUTHCONNECTORS):
             _note_each(self.registry.note_connector, connectors)
             present |= self.registry.stock_of(connectors=connectors)
+        suspect: str | None = None
         async for grants in self.cluster.pages(USERGRANTS):
+            suspect = suspect or self._find_older(grants)
             _note_each(self.registry.note_grant, grants)
             present |= self.registry.stock_of(grants=grants)
             grants.clear()
         self.registry.forget(known, frozenset(present))
+        if suspect is not None and (grant := self.registry.grants.get(suspect)) is not None:
+            await self.finalizers.reread(grant)  # it may have changed while the list was on its way; this shows
         await self._clear_orphans()
         await self._clear_answers(answers)
         return readable
+
+    def _find_older(self, grants: list[dict[str, Any]]) -> str | None:
+        """The uid of a grant that a list shows at an older version than is known."""
+        known = self.registry.grants
+        metadatas = [body["metadata"] for body in grants]
+        older = (
+            m["uid"] for m in metadatas if m["uid"] in known and went_back(known[m["uid"]].metadata.resource_version, m["resourceVersion"])
+        )
+        return next(older, None)
 
     async def may_read_more(self, readable: frozenset[str]) -> bool:
         """Whether one of the listed namespaces can be read that is not among those that could."""

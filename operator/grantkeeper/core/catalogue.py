@@ -80,6 +80,8 @@ class Preset(Strict):
     scope_separator: ScopeSeparator | None = None
     authorization_parameters: dict[str, str] = Field(default_factory=dict)
     token_parameters: dict[str, str] = Field(default_factory=dict)
+    refusals: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")], ...] = ()
+    """Errors by which this server refuses a code or a refresh token for good, besides `invalid_grant` and what is known of all servers."""
     scope_descriptions: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What somebody who uses it should know."""

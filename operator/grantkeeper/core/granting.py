@@ -43,17 +43,21 @@ def read_tokens(
 ) -> Granted | Lost:
     """The set in an answer that names no error; after a refresh, what the answer leaves out stays as it was."""
     access_token, refresh_token, id_token = (members.get(name) or None for name in ("access_token", "refresh_token", "id_token"))
+
+    def lose(reason: str) -> Lost:
+        return Lost(reason, successor=find_successor(members, previous, now=now, refresh_lifetime=refresh_lifetime))
+
     if access_token is None:
-        return Lost("no_access_token")
+        return lose("no_access_token")
     if not _is_token(access_token) or not (refresh_token is None or _is_token(refresh_token)):
-        return Lost("malformed_token")
+        return lose("malformed_token")
     token_type = members.get("token_type") or (previous.token_type if previous else "Bearer")
     if not isinstance(token_type, str) or token_type.lower() not in _TYPES:
-        return Lost("unknown_token_type")
+        return lose("unknown_token_type")
     scope = _read_scope(members.get("scope"), asked, separator) or (previous.scope if previous else " ".join(asked)) or None
     remembered = previous.asked if previous else tuple(asked)
-    if sum(len(json.dumps(part)) for part in (access_token, refresh_token, scope, remembered)) > _LARGEST:
-        return Lost("too_large")
+    if not _fits(access_token, refresh_token, scope, remembered):
+        return lose("too_large")
     lifetime = read_lifetime(members.get("expires_in")) or assumed_lifetime
     fresh = TokenSet(
         access_token=SecretStr(str(access_token)),
@@ -68,6 +72,25 @@ def read_tokens(
     return Granted(
         tokens=_let_expire(_continue(previous, fresh) if previous else fresh, previous, refresh_lifetime),
         id_token=SecretStr(str(id_token)) if _is_token(id_token) else None,
+    )
+
+
+def find_successor(
+    members: Mapping[str, object], previous: TokenSet | None, *, now: datetime, refresh_lifetime: timedelta | None = None
+) -> TokenSet | None:
+    """What is held, with the refresh token of an answer that is of no use otherwise; None where it brings no other one."""
+    refresh_token = members.get("refresh_token")
+    if previous is None or not _is_token(refresh_token) or refresh_token == _reveal(previous.refresh_token):
+        return None
+    if not _fits(_reveal(previous.access_token), refresh_token, previous.scope, previous.asked):
+        return None
+    lifetime = refresh_lifetime and now + refresh_lifetime
+    return previous.model_copy(
+        update={
+            "refresh_token": SecretStr(str(refresh_token)),
+            "refresh_expires_at": _read_refresh_expiry(members, now) or lifetime,
+            "turnover": note_turnover(previous.turnover, changed=True),
+        }
     )
 
 
@@ -123,6 +146,14 @@ def _read_scope(stated: object, asked: Sequence[str], separator: str) -> str | N
     if separator == "," or not any("," in scope for scope in asked):
         stated = stated.replace(",", " ")
     return " ".join(dict.fromkeys(scope for scope in stated.split() if _SCOPE.fullmatch(scope))) or None
+
+
+def _fits(*parts: object) -> bool:
+    return sum(len(json.dumps(part)) for part in parts) <= _LARGEST
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
 
 
 def _is_token(value: object) -> bool:

@@ -44,6 +44,8 @@ class Client:
     scope_separator: str = " "
     authorization_parameters: Mapping[str, str] = field(default_factory=dict)
     token_parameters: Mapping[str, str] = field(default_factory=dict)
+    refusals: Sequence[str] = ()
+    """Errors by which this server refuses what is presented for good, besides those that are known of all."""
     other_secret: SecretStr | None = None
     """A second one, for when the server rejects the first."""
 

@@ -6,8 +6,9 @@ with these words and dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 
 from pydantic import SecretStr
 
@@ -26,6 +27,7 @@ DEAD_WORDS = frozenset({
 REJECTED_WORDS = frozenset({
     "invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope",  # RFC 6749 section 5.2
     "access_denied", "invalid_target", "use_dpop_nonce", "unsupported_token_type", "invalid_token",  # RFCs 8628, 8707, 9449, 7009, 6750
+    "expired_token", "invalid_dpop_proof", "invalid_authorization_details", "insufficient_scope",  # RFCs 8628, 9449, 9396, 6750
     "incorrect_client_credentials", "redirect_uri_mismatch",  # GitHub
     "bad_client_secret", "invalid_client_id", "bad_redirect_uri",  # Slack
 })  # fmt: skip
@@ -35,6 +37,9 @@ CLIENT_WORDS = frozenset({
     "invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id",
 })  # fmt: skip
 """Of these, the ones that say that no grant of this client can fare better."""
+
+SECRET_WORDS = frozenset({"invalid_client", "incorrect_client_credentials", "bad_client_secret"})
+"""Of these again, the ones that may mean that the client secret is wrong, so that another one may fare better."""
 
 TRANSIENT_WORDS = frozenset({
     "temporarily_unavailable", "slow_down",  # RFC 6749 section 4.1.2.1, RFC 8628 section 3.5
@@ -51,7 +56,7 @@ UNUSABLE_WORDS = frozenset({
 """Our own words for no answer, and for answers that say nothing usable."""
 
 REASONS = DEAD_WORDS | REJECTED_WORDS | TRANSIENT_WORDS | UNCERTAIN_WORDS | UNUSABLE_WORDS | {OTHER, "granted", "revoked"}
-"""Every reason that an outcome can have."""
+"""Every reason that an outcome can have, the refusals of a preset aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class Rejected:
     """Class c: client or server is misconfigured; what was presented is as good as before."""
 
     reason: str
+    said: str = field(default="", compare=False)
+    """Of a word that is none of ours: the word itself if it is a plain one, else why it is not shown. For the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +99,11 @@ class Lost:
 
     reason: str
     server_failed: bool = False
-    """The server answered that it failed, rather than with something unusable or not at all."""
+    """Something on the way said that it failed, a server or a gateway, rather than nothing, or what passes for a success."""
     retry_after: timedelta | None = None
     """How long it asked to be left alone, at most an hour."""
+    successor: TokenSet | None = None
+    """What was held, with another refresh token that the answer brings although nothing else in it is of use: the old one is spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,20 @@ class Revoked:
     """The token is gone at the server, now or since earlier (RFC 7009 section 2.2)."""
 
     reason: str = "revoked"
+
+
+def name_error(outcome: Outcome) -> str:
+    """What went wrong, for the log: there a server's own word is named where it can be."""
+    return outcome.said or outcome.reason if isinstance(outcome, Rejected) else outcome.reason
+
+
+def blames_secret(reason: str, status: int) -> bool:
+    """Whether an answer says that the client secret is wrong.
+
+    `unauthorized_client` says that the client may not do this, whatever it proves itself by (RFC 6749 section 5.2). Keycloak says it
+    of a wrong secret, too, and then with 401, which is about credentials and nothing else (RFC 9110 section 15.5.2).
+    """
+    return reason in SECRET_WORDS or (reason == "unauthorized_client" and status == HTTPStatus.UNAUTHORIZED)
 
 
 Outcome = Granted | Dead | Rejected | Transient | Lost

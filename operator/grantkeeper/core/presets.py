@@ -41,6 +41,7 @@ class Habits:
     token_parameters: Mapping[str, str] = field(default_factory=dict)
     display_name: str | None = None
     scope_descriptions: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
 
     def as_client(self, client_id: str, endpoints: Endpoints, secrets: tuple[SecretStr | None, SecretStr | None]) -> Client:
         """A client of it; of its two secrets the first is tried first."""
@@ -55,6 +56,7 @@ class Habits:
             scope_separator=self.scope_separator.character,
             authorization_parameters=self.authorization_parameters,
             token_parameters=self.token_parameters,
+            refusals=self.refusals,
         )
 
 
@@ -100,6 +102,7 @@ def _read(preset: Preset, values: Mapping[str, str]) -> Habits:
         scope_separator=preset.scope_separator or plain.scope_separator,
         authorization_parameters=preset.authorization_parameters,
         token_parameters=preset.token_parameters,
+        refusals=preset.refusals,
         display_name=preset.display_name,
         scope_descriptions=preset.scope_descriptions,
     )

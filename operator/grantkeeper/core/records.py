@@ -93,6 +93,8 @@ class Attempt:
 
     hash: str | None = None
     reason: Word
+    error: str | None = None
+    """The OAuth error that the server named, where it is a word of ours: anything else could hold anything."""
     time: Time
     spec_generation: int
     failures: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from grantkeeper.core import schedule
+from grantkeeper.core import clocks, schedule
 from grantkeeper.core.facts import Facts, Holding
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.times import to_text
@@ -44,7 +44,7 @@ def _is_timed_wrongly(holding: Holding, now: datetime) -> bool:
     """Whether the clock has gone back since the set came, by so much that it would be refreshed too late; nobody knows when it expires."""
     if holding.expires_at is None:
         return False
-    return schedule.is_ahead(holding.obtained_at, now, tolerance=schedule.reserve(holding.expires_at - holding.obtained_at))
+    return clocks.is_ahead(holding.obtained_at, now, tolerance=schedule.reserve(holding.expires_at - holding.obtained_at))
 
 
 def is_presentable(facts: Facts) -> bool:

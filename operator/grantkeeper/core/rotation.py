@@ -39,6 +39,8 @@ class Manner:
     """Whether a token may be spent by presenting it."""
     leeway: timedelta
     """How long the server still accepts a spent one."""
+    may_turn: bool = False
+    """It never was, as far as was seen; but nobody says so, and some servers rotate only near the end of a refresh token's life."""
 
     @classmethod
     def of(cls, spec: RefreshSpec, tokens: TokenSet) -> Manner:
@@ -50,7 +52,7 @@ class Manner:
                 rotates = True
             case Rotation.DETECT:
                 rotates = tokens.turnover.changed or tokens.turnover.kept < KEPT_OFTEN_ENOUGH
-        return cls(rotates, timedelta(seconds=spec.leeway_seconds))
+        return cls(rotates, timedelta(seconds=spec.leeway_seconds), may_turn=spec.rotation is Rotation.DETECT and not rotates)
 
     @property
     def answer_within(self) -> timedelta:

@@ -31,11 +31,6 @@ def reserve(lifetime: timedelta) -> timedelta:
     return min(LAST_MINUTE, lifetime / 4)
 
 
-def is_ahead(past: datetime, now: datetime, *, tolerance: timedelta = LAST_MINUTE) -> bool:
-    """Whether what was noted of the past lies ahead: this clock was set back, or the one that noted it was fast; nothing is timed by it."""
-    return past - now > tolerance
-
-
 def retry_lost_at(*, obtained_at: datetime, expires_at: datetime | None, now: datetime) -> datetime:
     """When to present a refresh token again whose answer was lost.
 

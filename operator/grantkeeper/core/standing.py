@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core import circuits
 from grantkeeper.core.circuits import Circuit
+from grantkeeper.core.clocks import LONGEST_WAIT
 from grantkeeper.core.conditions import Verdict, false, pending, summarize, true
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.pacing import Gate
@@ -23,6 +24,8 @@ from grantkeeper.resources import OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
 CLIENT_SECRET_LIMIT = 4096
+MENDABLE = frozenset({"ClientRejected", "Unreachable", "RequestRejected", "AnswerUnusable"})
+"""Failures that another spec, or a server that answers again, may have mended, as reasons of an attempt."""
 LONG_REST = timedelta(minutes=1)
 """A server that asks to be left alone for less is not worth a word in status."""
 LAST_TRY_SOONEST_AFTER = timedelta(seconds=20)
@@ -112,7 +115,7 @@ class Standing:
 
     def has_healed_since(self, reason: str, moment: datetime) -> bool:
         """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended."""
-        return self.healed_at is not None and moment <= self.healed_at and reason in {"ClientRejected", "Unreachable"}
+        return self.healed_at is not None and moment <= self.healed_at and reason in MENDABLE
 
     @property
     def last_try_at(self) -> datetime | None:
@@ -201,7 +204,7 @@ def heal(standing: Standing, now: datetime) -> Standing:
 
 def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
-    if standing.rests_until is not None and standing.rests_until <= now:
+    if standing.rests_until is not None and not now < standing.rests_until <= now + LONGEST_WAIT:
         standing = replace(standing, rests_until=None, is_long_rest=False)
     if standing.unanswered_at is not None:
         standing = replace(standing, unanswered_at=min(standing.unanswered_at, now))
