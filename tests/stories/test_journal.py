@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+from typing import NoReturn
 
 import pytest
 
 from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
+from grantkeeper.adapters import journal as journals
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
-from grantkeeper.errors import Unreachable
+from grantkeeper.adapters.journal import Journal
+from grantkeeper.errors import KeyringError, Unreachable
 from stories import scene as scenes
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
@@ -125,3 +131,76 @@ async def test_a_start_waits_for_an_api_server_that_is_away(directory: Path) -> 
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", AWAY, times=2))
     await asyncio.wait_for(scene.restart(), 30)
     await is_kept(scene, directory)
+
+
+def fill(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_disk_that_is_full_at_the_start_keeps_no_entry_from_being_stored(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await open_killed(by_code=False)
+    for call in ("_write", "_try_out"):
+        monkeypatch.setattr(Journal, call, fill)
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+async def test_a_keyring_that_is_gone_keeps_no_entry_from_being_stored(directory: Path) -> None:
+    scene = await open_killed(by_code=False)
+    keyring = await scene.cluster.get(SECRETS, OPERATOR_NAMESPACE, "grantkeeper-keyring")
+    await scene.cluster.delete(SECRETS, OPERATOR_NAMESPACE, "grantkeeper-keyring")
+    with pytest.raises(KeyringError):
+        await scene.restart()
+    assert entries(directory) == []
+    await scene.cluster.create(SECRETS, OPERATOR_NAMESPACE, keyring)
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+async def test_while_the_disk_is_full_a_refresh_waits_as_long_as_nothing_is_lost_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    monkeypatch.setattr(Journal, "_try_out", fill)
+    await scene.pass_time(DUE)
+    await scene.pass_time(timedelta(minutes=13))
+    assert scene.provider.sent == []
+    assert (await scene.sealed()).claim is None
+    await scene.pass_time(timedelta(minutes=1))
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "Ready"
+
+
+async def test_what_came_is_stored_though_no_thread_can_be_started(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.answer = NEXT
+
+    async def run_out() -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+
+    scene.provider.meanwhile = run_out
+    await scene.pass_time(DUE)
+    await is_kept(scene, directory)
+
+
+async def test_a_disk_that_hangs_holds_up_no_commit_and_nothing_that_is_stored_stays_on_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.answer = NEXT
+    goes_on, has_written, write = Event(), asyncio.Event(), Journal._write  # noqa: SLF001
+    loop = asyncio.get_running_loop()
+
+    def hang(journal: Journal, name: str, content: bytes) -> None:
+        goes_on.wait()
+        write(journal, name, content)
+        loop.call_soon_threadsafe(has_written.set)
+
+    monkeypatch.setattr(Journal, "_write", hang)
+    monkeypatch.setattr(journals, "WITHIN", 0.05)
+    await scene.pass_time(DUE)
+    await is_kept(scene, directory)
+    goes_on.set()
+    await asyncio.wait_for(has_written.wait(), 10)
+    assert entries(directory) == []

@@ -90,6 +90,10 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         aside=lambda uid: agenda.aside((GRANT, uid)),
     )
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
+    journal = Journal(settings.journal_directory)
+    committer = Committer(vault, journal)
+    await committer.replay()  # needs neither a keyring nor room on the disk, and nothing may keep it waiting
+    journal.open()
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
     pulse.has_keyring = True
@@ -115,7 +119,6 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
     gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
-    committer = Committer(vault, Journal(settings.journal_directory))
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
@@ -136,8 +139,6 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         settings.external_url,
         clock,
     )
-    committer.journal.open()
-    await committer.replay()
     meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)

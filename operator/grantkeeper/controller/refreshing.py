@@ -74,6 +74,9 @@ class Refresher:
         except ConnectorUnready:
             return
         key = self.seals.prepare()
+        may_wait = not gathered.facts.is_hurried and _can_wait(held.tokens, self.presenter.clock())
+        if not await self.presenter.committer.journal.can_write() and may_wait:
+            return  # what comes could be kept nowhere while the API server is away: not before that is the smaller risk
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         reach("refresh.prepared")
         try:
@@ -230,6 +233,12 @@ def _keep_rotated(held: TokenSet, came: TokenSet) -> TokenSet:
     return held.model_copy(
         update={"refresh_token": came.refresh_token, "refresh_expires_at": came.refresh_expires_at, "turnover": came.turnover}
     )
+
+
+def _can_wait(tokens: TokenSet, now: datetime) -> bool:
+    """Whether nothing of use is lost yet by not refreshing now."""
+    ends = min((end for end in (tokens.expires_at, tokens.refresh_expires_at) if end is not None), default=now)
+    return now < ends - schedule.reserve(ends - tokens.obtained_at)
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
