@@ -242,8 +242,8 @@ def _can_wait(tokens: TokenSet, now: datetime) -> bool:
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
-    """Whether the plan still fits: the same set, and no claim but those that the plan knew of."""
+    """Whether the plan still fits: the same set, no claim but those that the plan knew of, and no outcome either."""
     planned = gathered.sealed
     if gathered.opened is None or held.generation != gathered.opened.generation or planned is None:
         return False
-    return sealed.claim == planned.claim and not gathered.facts.is_dead
+    return (sealed.claim, sealed.outcome) == (planned.claim, planned.outcome) and not gathered.facts.is_dead
