@@ -99,8 +99,9 @@ class Exchanger:
                 break
             sealed = attempted.sealed
             await asyncio.sleep(SEND_AGAIN_AFTER)
-        self.presenter.meter.count_exchange(result)
         await self._conclude(result, question, attempted, key)
+        self.presenter.note_granted(question.name, result)
+        self.presenter.meter.count_exchange(result)
         return True
 
     def _claim(self, question: Question, sealed: Sealed, code: SecretStr) -> tuple[Sealed, Claim]:

@@ -140,8 +140,14 @@ class Presenter:
             self.connectors.note_rejected_secret(connector, request)
             other = request.alternative
             return await self.present(other, since=since, connector=connector, ca_bundle=ca_bundle, read=read, sent=sent, within=within)
-        self._note(connector, outcome)
+        if not isinstance(outcome, Granted):
+            self._note(connector, outcome)
         return outcome
+
+    def note_granted(self, connector: Name, result: Result) -> None:
+        """What a success has shown, told when what came is stored: many may be woken by it, and no token shall hang on that."""
+        if isinstance(result, Granted):
+            self.connectors.note_problem(connector, None)
 
     def _note(self, connector: Name, outcome: Outcome) -> None:
         match outcome:
@@ -154,7 +160,7 @@ class Presenter:
                         "or spec.clientAuthentication.",
                     ),
                 )
-            case Granted() | Dead():
+            case Dead():
                 self.connectors.note_problem(connector, None)
             case Transient() | Lost():
                 self.connectors.note_inconclusive(connector, rest=outcome.retry_after)

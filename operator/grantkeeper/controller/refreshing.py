@@ -110,6 +110,7 @@ class Refresher:
                 within=flight.manner.answer_within,
             )
             await self._settle(result, flight)
+            self.presenter.note_granted(grant.connector_name, result)
             self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
