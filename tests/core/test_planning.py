@@ -56,6 +56,11 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
     ("given", "acts", "reason"),
     [
         pytest.param(facts(), (), "Ready", id="fresh and delivered: nothing to do"),
+        pytest.param(facts(holding=DUE, is_unstored=True, answers=("a",)), (Act.STORE,), "Ready", id="what came first waits to be stored"),
+        pytest.param(
+            facts(is_deleting=True, is_held=True, is_unstored=True), (Act.STORE,), "Ready", id="deleted: what came is stored before"
+        ),
+        pytest.param(facts(holding=DUE, has_left=True), (Act.STORE, Act.REFRESH), "Ready", id="what came second stops nothing"),
         pytest.param(facts(connector=AWAY), (), "Ready", id="the server is away and the token lives: nothing to say"),
         pytest.param(facts(secrets=()), (), "Ready", id="no Secret asked for: read on request"),
         pytest.param(unasked(), (Act.ASK,), "AwaitingConsent", id="a new grant: ask"),

@@ -40,6 +40,8 @@ class Journal:
     directory: Path | None
     _wanted: set[str] = field(default_factory=set)
     """Attempts whose entries are to be there: one that comes late from a disk that hung must not outlive its being forgotten."""
+    _kept: set[str] = field(default_factory=set)
+    """Attempts whose entries are there."""
     _lock: Lock = field(default_factory=Lock)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "journal"))
 
@@ -69,13 +71,19 @@ class Journal:
             return False
         self._wanted.add(gain.attempt)
         content = gain.model_dump_json().encode()
-        return await self._do(
-            lambda: self._write(gain.attempt, content), "the journal cannot be written; only the API server can keep this"
-        )
+        failed = "the journal cannot be written; only the API server can keep this"
+        if is_written := await self._do(lambda: self._write(gain.attempt, content), failed):
+            self._kept.add(gain.attempt)
+        return is_written
+
+    def holds(self, gain: Gain) -> bool:
+        """Whether a gain is on the disk, so that it may wait there."""
+        return gain.attempt in self._kept
 
     async def forget(self, attempt: str) -> None:
         """What the gain was is stored by now."""
         self._wanted.discard(attempt)
+        self._kept.discard(attempt)
         if self.directory is not None:
             await self._do(lambda: self._unlink(attempt), "an entry of the journal cannot be removed", is_owed=True)
 
@@ -94,9 +102,12 @@ class Journal:
         """What an earlier life of the process could not store, or could not forget; an entry that cannot be read is left where it is."""
         for path in sorted(self.directory.glob(f"*{_SUFFIX}")) if self.directory is not None else ():
             try:
-                yield Gain.model_validate_json(path.read_bytes())
+                gain = Gain.model_validate_json(path.read_bytes())
             except (OSError, ValueError):
                 log.error("an entry of the journal cannot be read; it is left where it is", entry=path.name)  # noqa: TRY400
+            else:
+                self._kept.add(gain.attempt)
+                yield gain
 
     def _try_out(self) -> None:
         assert self.directory is not None  # noqa: S101  # whoever calls has seen it

@@ -92,6 +92,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
     vault = Vault(cluster, settings.namespace, registry.note_secret, lambda body: registry.note_secret(body, gone=True))
     journal = Journal(settings.journal_directory)
     committer = Committer(vault, journal)
+    meter.left = committer.left.values
     await committer.replay()  # needs neither a keyring nor room on the disk, and nothing may keep it waiting
     journal.open()
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
@@ -118,7 +119,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         pacer=pacer,
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
-    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer, committer)
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)

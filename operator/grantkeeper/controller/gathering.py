@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
+from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.pacing import Lane, Pacer
@@ -38,6 +39,7 @@ FAILURES = {
     "ServerError": "the authorization server reports an error of its own",
     "AnswerLost": "an answer was lost on the way; it is tried once more when nothing can be lost by it",
     "Refused": "the authorization server asks to try again later",
+    "Unstored": "what the authorization server gave cannot be stored; it is kept on the controller's disk, and its log names the error",
 }
 
 
@@ -64,6 +66,7 @@ class Gatherer:
     comparer: Comparer
     scope: Scope
     pacer: Pacer
+    committer: Committer
 
     def gather(self, grant: UserGrant, now: datetime) -> Gathered:
         """What is true of this grant now."""
@@ -72,6 +75,8 @@ class Gatherer:
         opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
         profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
         requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
+        left = self.committer.left_of(grant.metadata.uid)
+        is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
         holding = self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
@@ -115,7 +120,7 @@ class Gatherer:
                 is_dead=refused or is_exhausted,
                 refusal=_read_refusal(outcome) if holding is None or of_this_token else None,
                 expected_account=put_in_words(grant.spec.expected_account),
-                failure=failure,
+                failure=FAILURES["Unstored"] if is_unstored else failure,
                 failures=of_now.failures if of_now else 0,
                 retry_not_before=max(retry, default=None),
                 claim_respected_until=respected_until,
@@ -138,6 +143,8 @@ class Gatherer:
                 is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
                 link_ends_at=open_requests[-1].expires_at if open_requests else None,
                 last_refusal=_find_refusal(kept, wanted),
+                is_unstored=is_unstored,
+                has_left=bool(left),
                 is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
         )

@@ -89,6 +89,8 @@ class Keeper:
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
+            case Act.STORE:
+                await self.refresher.presenter.committer.store_left(gathered.grant.metadata.uid)
             case Act.RELEASE:
                 await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
             case Act.SETTLE:

@@ -142,6 +142,10 @@ class Facts:
     """Until when the newest open request can be answered."""
     last_refusal: str | None = None
     """Why the last request for all that is wanted brought nothing, as a condition reason."""
+    has_left: bool = False
+    """Something that was gained for it could not be stored yet."""
+    is_unstored: bool = False
+    """That is the successor of what is held; until it is stored, nothing else may be done that could spend a token."""
     is_kept: bool = True
     """Whether the grants of this namespace are kept at all."""
 

@@ -19,6 +19,7 @@ CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
 class Act(Enum):
     """What can be done about a grant."""
 
+    STORE = auto()  # what was gained could not be stored, and is tried again before anything else
     RELEASE = auto()  # it is being deleted: revoke, clean up, let go
     REDEEM = auto()  # an answer arrived
     SETTLE = auto()  # a claim on a code was left behind: its outcome will never be known
@@ -54,11 +55,15 @@ def plan(facts: Facts) -> Plan:
 
 
 def _steps(facts: Facts) -> tuple[Step, ...]:
+    if facts.is_unstored:
+        others = _steps(replace(facts, is_unstored=False, has_left=False))
+        return (Step(Act.STORE), *(step for step in others if step.act in {Act.WITHDRAW, Act.DELIVER}))
     if facts.is_deleting:
         return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None else ()
     if not facts.is_kept:
         return ()
-    steps = [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
+    steps = [Step(Act.STORE)] if facts.has_left else []
+    steps += [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
     if facts.connector.endpoints_known and facts.is_served and facts.waits_for_turn is not Urgency.AWAITED:
