@@ -143,6 +143,7 @@ class Gatherer:
                 is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
                 link_ends_at=open_requests[-1].expires_at if open_requests else None,
                 last_refusal=_find_refusal(kept, wanted),
+                kept_aside=tuple(recovered.secret_name for recovered in self.registry.aside.of(grant.metadata.uid)),
                 is_unstored=is_unstored,
                 has_left=bool(left),
                 is_kept=self.scope.keeps(grant.metadata.namespace),

@@ -154,6 +154,8 @@ class Keeper:
         said = {condition.type: condition for condition in grant.status.conditions}
         if decided.notice and ("Fresh" not in said or decided.notice not in said["Fresh"].message):
             await self.announcer.announce(grant, "RefreshTokenExpires", decided.notice, is_warning=True)
+        if decided.aside and ("Authorized" not in said or decided.aside not in said["Authorized"].message):
+            await self.announcer.announce(grant, "KeptAside", decided.aside, is_warning=True)
         before = said.get("Ready")
         ready = next(verdict for verdict in decided.verdicts if verdict.type == "Ready")
         if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings, account_of
 from grantkeeper.core import rendering
-from grantkeeper.core.records import Sealed
+from grantkeeper.core.records import Recovered, Sealed
 from grantkeeper.core.sparing import may_revoke
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ClusterError, Conflict, Unsealable
@@ -67,7 +68,11 @@ class Releaser:
         if tokens is None and (connector := self.registry.connectors.get(name)) is not None:
             # What opens is not kept for want of a server to revoke it at; and it is shown to no server but its own.
             tokens, remembered = self._open(sealed, connector.spec), None
-        ending = await self._revoke(grant, sealed, tokens, remembered)
+        ending, aside = await asyncio.gather(
+            self._revoke(grant, sealed, tokens, remembered), self._end_aside(grant, remembered or await self.connectors.recall(name))
+        )
+        if aside:
+            ending = Ending(f"{ending.sentence} {aside.sentence}", ending.revoked and aside.revoked) if ending else aside
         reach("release.revoked")
         await self._withdraw(grant, sealed)
         reach("release.withdrawn")
@@ -109,6 +114,36 @@ class Releaser:
         else:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
         return Ending(sentence, revoked)
+
+    async def _end_aside(self, grant: UserGrant, remembered: Remembered | None) -> Ending | None:
+        """What became of the sets that came second; None where there were none. One that does not open is kept, as ever."""
+        found = self.registry.aside.of(grant.metadata.uid)
+        if not found:
+            return None
+        endings = await asyncio.gather(*(self._end_one_aside(grant, recovered, remembered) for recovered in found))
+        kept = [recovered.secret_name for recovered, ending in zip(found, endings, strict=True) if ending is None]
+        if kept:
+            sentence = (
+                "Tokens that had come second were not revoked: they do not open any more, or their client cannot be used. They are kept in "
+                f"{', '.join(kept)} (Secrets of the operator's namespace); revoke the access at the authorization server."
+            )
+        elif all(endings):
+            sentence = "Tokens that had come second were revoked, too."
+        else:
+            sentence = "Tokens that had come second were not revoked."
+        return Ending(sentence, all(endings))
+
+    async def _end_one_aside(self, grant: UserGrant, recovered: Recovered, remembered: Remembered | None) -> bool | None:
+        """Whether a set that came second was revoked; None where it does not open. By the same rules as the one that is held."""
+        tokens = self._open(recovered.sealed, remembered.spec) if remembered is not None else None
+        if tokens is None or remembered is None:
+            return None
+        siblings = self.siblings.of(grant.connector_name, remembered.spec, but=grant.metadata.uid)
+        may = grant.spec.revocation_policy is not RevocationPolicy.RETAIN and may_revoke(account_of(tokens), siblings)
+        revoked = may and await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle, connector=grant.connector_name)
+        await self.vault.remove_recovered(recovered)
+        self.registry.aside.drop(recovered)
+        return revoked
 
     def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec) -> TokenSet | None:
         if sealed is None:

@@ -14,7 +14,7 @@ from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.namespaces import Scope
-from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.core.records import KIND_LABEL, RECOVERED_TYPE
 from grantkeeper.core.times import from_text
 from grantkeeper.errors import Conflict, Forbidden
 
@@ -41,6 +41,7 @@ class Sweeper:
         known = self.registry.take_stock()
         present: set[Name] = set()
         answers: list[dict[str, Any]] = []
+        missing = {recovered.secret_uid: recovered for recovered in self.registry.aside.all()}
         namespaces = await self.cluster.list(NAMESPACES)
         _note_each(self.registry.note_namespace, namespaces)
         present |= self.registry.stock_of(namespaces=namespaces)
@@ -50,6 +51,9 @@ class Sweeper:
             _note_each(self.registry.note_secret, secrets)
             present |= self.registry.stock_of(secrets=secrets)
             answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
+            for body in secrets:
+                if body.get("type") == RECOVERED_TYPE:
+                    missing.pop(body["metadata"]["uid"], None)
 
         # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came.
         readable = await self._read_secrets(take_in)
@@ -60,6 +64,8 @@ class Sweeper:
             _note_each(self.registry.note_grant, grants)
             present |= self.registry.stock_of(grants=grants)
         self.registry.forget(known, frozenset(present))
+        for recovered in missing.values():
+            self.registry.aside.drop(recovered)
         await self._clear_orphans()
         await self._clear_answers(answers)
         return readable

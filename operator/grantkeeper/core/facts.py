@@ -142,6 +142,8 @@ class Facts:
     """Until when the newest open request can be answered."""
     last_refusal: str | None = None
     """Why the last request for all that is wanted brought nothing, as a condition reason."""
+    kept_aside: tuple[str, ...] = ()
+    """Names of Secrets with sets that came second."""
     has_left: bool = False
     """Something that was gained for it could not be stored yet."""
     is_unstored: bool = False

@@ -10,7 +10,7 @@ from grantkeeper.core.asking import unasked_scopes
 from grantkeeper.core.conditions import Verdict, summarize
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.pacing import Urgency
-from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, warn_of_end
+from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, describe_aside, warn_of_end
 
 CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
 """A Secret that is not ours tells us nothing when it goes."""
@@ -46,12 +46,14 @@ class Plan:
     wake_at: datetime | None
     notice: str = ""
     """A part of Fresh's message that is worth an Event by itself, when it is first said."""
+    aside: str = ""
+    """The same of Authorized's: that a set came second."""
 
 
 def plan(facts: Facts) -> Plan:
     """Judge the facts: pure, so that every situation is a row of a table."""
     verdicts = summarize(tuple(check(facts) for check in CHECKS))
-    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts))
+    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
 
 
 def _steps(facts: Facts) -> tuple[Step, ...]:
