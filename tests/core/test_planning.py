@@ -34,6 +34,7 @@ HELD = Holding(
     account=IDClaims(iss="https://as.test", sub="alice"),
     refresh_hash="f" * 64,
 )
+LATER = NOW + timedelta(seconds=35)
 EXPIRED = replace(HELD, expires_at=NOW, due_at=NOW - timedelta(minutes=15))
 DUE = replace(HELD, due_at=NOW)
 MADE = (SecretFacts("token", Copy.CURRENT),)
@@ -61,6 +62,10 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
             facts(is_deleting=True, is_held=True, is_unstored=True), (Act.STORE,), "Ready", id="deleted: what came is stored before"
         ),
         pytest.param(facts(holding=DUE, has_left=True), (Act.STORE, Act.REFRESH), "Ready", id="what came second stops nothing"),
+        pytest.param(facts(is_deleting=True, is_held=True), (Act.RELEASE,), "Ready", id="deleted: release"),
+        pytest.param(
+            facts(is_deleting=True, is_held=True, claim_respected_until=LATER), (), "Ready", id="deleted: another may still get an answer"
+        ),
         pytest.param(facts(connector=AWAY), (), "Ready", id="the server is away and the token lives: nothing to say"),
         pytest.param(facts(secrets=()), (), "Ready", id="no Secret asked for: read on request"),
         pytest.param(unasked(), (Act.ASK,), "AwaitingConsent", id="a new grant: ask"),
@@ -343,6 +348,7 @@ def test_token_state(given: Facts, state: str) -> None:
 @pytest.mark.parametrize(
     ("given", "wake_at"),
     [
+        pytest.param(facts(is_deleting=True, is_held=True, claim_respected_until=LATER), LATER, id="deleted, as soon as nothing can come"),
         pytest.param(facts(), HELD.due_at, id="when the refresh is due"),
         pytest.param(facts(retry_not_before=HELD.expires_at, holding=DUE), HELD.expires_at, id="when it may be tried again"),
         pytest.param(facts(holding=replace(HELD, refresh_hash=None)), HELD.expires_at, id="when it runs out"),

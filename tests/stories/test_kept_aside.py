@@ -10,7 +10,7 @@ import pytest
 from grantkeeper.adapters.cluster import EVENTS, SECRETS, USERGRANTS
 from stories import scene as scenes
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
-from stories.test_journal import open_killed, sibling
+from stories.test_journal import DUE, open_killed, sibling
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def test_it_is_named_in_status_and_by_one_event(scene: Scene) -> None:
     assert await names(scene) == [name]
     assert name in (await scene.condition("Authorized"))["message"]
     await scene.restart()
-    await scene.settle()
+    await scene.pass_time(DUE)
     (said,) = await messages(scene, "KeptAside")
     assert name in said
     assert await scene.reason() == "Ready"

@@ -3,6 +3,9 @@
 First on the disk, then in the cluster. A version conflict does not mean that a gain is lost: the Secret is read again and compared
 (RFC 6749 gives a token request no idempotency key, so the attempt is ours to name).
 
+What comes for a grant that somebody has released meanwhile is never stored under its name, where nobody would revoke it: it is kept
+aside with a mark, and whoever leads revokes it.
+
 An API server that is away is waited for. One that refuses is not, where the disk has it: it is left there, nothing else is done for
 its grant, and it is tried again and again without holding up anybody.
 """
@@ -13,16 +16,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TypeVar
 
 import structlog
 
+from grantkeeper.adapters.cluster import USERGRANTS
 from grantkeeper.adapters.journal import Journal
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.core.gains import Gain, digest
 from grantkeeper.core.records import Sealed
 from grantkeeper.core.schedule import back_off
-from grantkeeper.errors import ClusterError, Conflict, Unreachable, Unsealable, Unstored
+from grantkeeper.errors import ClusterError, Conflict, NotFound, Unreachable, Unsealable, Unstored
 from grantkeeper.failpoints import reach
 
 log = structlog.get_logger()
@@ -32,6 +37,12 @@ T = TypeVar("T")
 
 REFUSED_OFTEN = 3
 """After so many failures, the last of which is a refusal, what is in the journal is left there for later; what was left, after one."""
+
+
+class _Fate(Enum):
+    STORED = auto()
+    SECOND = auto()  # another successor of the same set stands there
+    LATE = auto()  # the grant was released meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +55,23 @@ class Committer:
     """What could not be stored, by its attempt: it comes before anything else for its grant, since a token in it may be spent by now."""
 
     async def keep(self, claimed: Sealed, gain: Gain) -> bool:
-        """Store a gain; False where another successor of the same set is stored already. `claimed` is the Secret as the attempt left it."""
+        """Store a gain; False where another successor of the same set is stored already. `claimed` is the Secret as the attempt left it.
+
+        NotFound where its grant was released meanwhile; it is seen to then that the tokens are revoked.
+        """
         await self.journal.write(gain)
         with self._later_otherwise(gain):
             reach("commit.journaled")
-            kept = await self._keep(claimed, gain)
+            fate = await self._keep(claimed, gain)
             reach("commit.stored")
-            if kept:
+            if fate is _Fate.LATE:
+                await self._hand_over(gain)
+            if fate is _Fate.STORED:
                 await self._forget(gain)
                 reach("commit.forgotten")
-        return kept
+        if fate is _Fate.LATE:
+            raise NotFound("the grant was released while this was on its way")
+        return fate is _Fate.STORED
 
     async def keep_aside(self, claimed: Sealed, gain: Gain) -> str:
         """Keep a gain beside the one that is stored; the name of its Secret."""
@@ -74,7 +92,11 @@ class Committer:
             except Exception as error:  # noqa: BLE001  # a claim that stays would count as a lost answer
                 await self._wait("an outcome is stored later", claimed, error, 1)
             standing = await self._read(claimed, claimed)
-            if standing.claim != claimed.claim or digest(standing.tokenset) != digest(claimed.tokenset):
+            if (
+                standing.resource_version is None
+                or standing.claim != claimed.claim
+                or digest(standing.tokenset) != digest(claimed.tokenset)
+            ):
                 return None
 
     async def replay(self) -> None:
@@ -97,11 +119,36 @@ class Committer:
     async def _replay(self, gain: Gain) -> None:
         self.left[gain.attempt] = gain
         place = Sealed(uid=gain.uid, namespace=gain.namespace, name=gain.name)
-        if await self._keep(await self._read(place, gain), gain):
-            log.warning("what was gained earlier is stored now", grant=f"{gain.namespace}/{gain.name}")
-            await self._forget(gain)
+        match await self._keep(await self._read(place, gain), gain):
+            case _Fate.STORED:
+                log.warning("what was gained earlier is stored now", grant=f"{gain.namespace}/{gain.name}")
+                await self._forget(gain)
+            case _Fate.SECOND:
+                await self.keep_aside(place, gain)
+            case _Fate.LATE:
+                await self._hand_over(gain)
+
+    async def _hand_over(self, gain: Gain) -> None:
+        """See that a set which came too late is revoked, whoever leads by now."""
+        line, place = log.bind(grant=f"{gain.namespace}/{gain.name}"), Sealed(uid=gain.uid, namespace=gain.namespace, name=gain.name)
+        if gain.retains:
+            line.warning("tokens came for a grant that has been released; they were not revoked: spec.revocationPolicy was Retain")
         else:
-            await self.keep_aside(place, gain)
+            name = await self._persist(gain, lambda: self.vault.set_aside(place, gain.tokenset, is_released=True))
+            line.warning("tokens came for a grant that has been released; they are kept until they are revoked", secret=name)
+        await self._forget(gain)
+
+    async def _is_released(self, gain: Gain) -> bool:
+        """Whether the grant is gone, or going: who lets go of a grant deletes its sealed Secret first."""
+
+        async def look() -> bool:
+            try:
+                metadata = (await self.vault.cluster.get(USERGRANTS, gain.namespace, gain.name))["metadata"]
+            except NotFound:
+                return True
+            return metadata["uid"] != gain.uid or metadata.get("deletionTimestamp") is not None
+
+        return await self._persist(gain, look)
 
     async def _forget(self, gain: Gain) -> None:
         self.left.pop(gain.attempt, None)
@@ -119,11 +166,13 @@ class Committer:
             self.left[gain.attempt] = gain
             raise
 
-    async def _keep(self, standing: Sealed, gain: Gain) -> bool:
+    async def _keep(self, standing: Sealed, gain: Gain) -> _Fate:
         failures = 0
         while not gain.is_in(standing):
+            if standing.resource_version is None and await self._is_released(gain):
+                return _Fate.LATE
             if not (standing.resource_version is None or gain.fits(standing)):
-                return False
+                return _Fate.SECOND
             try:
                 await self.vault.put(gain.put_into(standing))
             except Conflict:
@@ -132,9 +181,9 @@ class Committer:
                 failures += 1
                 await self._wait("a commit is tried again", gain, error, failures)
             else:
-                return True
+                return _Fate.STORED
             standing = await self._read(standing, gain)
-        return True
+        return _Fate.STORED
 
     async def _read(self, claimed: Sealed, of: Sealed | Gain) -> Sealed:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
-from grantkeeper.choices import RequestState, TokenStorage
+from grantkeeper.choices import RequestState, RevocationPolicy, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
@@ -234,6 +234,7 @@ class Exchanger:
         granted = self._seal(others, asked.close(question.request, RequestState.GRANTED))
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome, requests=granted)
         gain = gain.model_copy(update={"deliveries": plan_deliveries(grant)})
+        gain = gain.model_copy(update={"retains": grant.spec.revocation_policy is RevocationPolicy.RETAIN})
         kept = await self.presenter.committer.keep(attempted.sealed, gain)
         if not kept:
             await self.presenter.committer.journal.forget(gain.attempt)

@@ -78,7 +78,13 @@ class Keeper:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
         self.pacer.leave(uid)
+        await self.refresher.presenter.committer.store_left(uid)
+        await self.releaser.end_late(uid)
         return None
+
+    def find_late(self) -> list[str]:
+        """The uids of grants for which something came that is not dealt with yet, though they may be gone."""
+        return [*self.registry.aside.uids, *(gain.uid for gain in self.refresher.presenter.committer.left.values())]
 
     async def _seek_holder(self, gathered: Gathered) -> bool:
         """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import structlog
 
+from grantkeeper.choices import RevocationPolicy
 from grantkeeper.controller.connecting import ConnectorUnready
 from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
@@ -188,6 +189,7 @@ class Refresher:
         )
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
+        gain = gain.model_copy(update={"retains": grant.spec.revocation_policy is RevocationPolicy.RETAIN})
         if not await self.presenter.committer.keep(attempted.sealed, gain):
             await self.presenter.committer.keep_aside(attempted.sealed, gain)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.adapters.vault import Vault
@@ -15,7 +16,7 @@ from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.connecting import Connectors, Remembered
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered
-from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings, account_of
@@ -86,6 +87,34 @@ class Releaser:
             await self.announcer.announce(grant, "Released", ending.sentence, is_warning=not ending.revoked)
         if await self.finalizers.release(grant) and ending is not None:
             log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=ending.sentence)
+
+    async def end_late(self, uid: str) -> None:
+        """Revoke what came for a grant that is gone by now and had been released before; what does not open is kept."""
+        for recovered in self.registry.aside.of(uid):
+            if not recovered.is_released:
+                continue
+            line = log.bind(grant=f"{recovered.namespace}/{recovered.name}", secret=recovered.secret_name)
+            for name, connector in self.registry.connectors.items():
+                tokens = self._open(recovered.sealed, connector.spec)
+                if tokens is not None:
+                    await self._end_late(recovered, tokens, name, line)
+                    break
+            else:
+                line.warning("tokens that came too late do not open; they are kept")
+
+    async def _end_late(self, recovered: Recovered, tokens: TokenSet, name: Name, line: FilteringBoundLogger) -> None:
+        remembered = await self.connectors.recall(name)
+        if remembered is None:
+            line.info("tokens that came too late wait for their connector, to be revoked")
+            return
+        if not may_revoke(account_of(tokens), self.siblings.of(name, remembered.spec, but=recovered.uid)):
+            line.warning("tokens that came too late are not revoked: another grant may hold the same account")
+        elif await self.revoker.revoke(tokens, remembered.client, remembered.ca_bundle, connector=name):
+            line.info("tokens that came too late were revoked")
+        else:
+            line.warning("tokens that came too late could not be revoked; revoke the access at the authorization server by hand")
+        await self.vault.remove_recovered(recovered)
+        self.registry.aside.drop(recovered)
 
     async def _revoke(
         self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None

@@ -30,6 +30,8 @@ class Gain(Record):
     """As they are afterwards; None where they stay as they are."""
     deliveries: dict[str, Delivery] = Field(default_factory=dict)
     """Ids for Secrets that none is recorded for."""
+    retains: bool = False
+    """Whether the tokens are not to be revoked, should the grant be gone by the time they are stored."""
 
     @classmethod
     def of(

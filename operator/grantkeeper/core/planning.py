@@ -61,7 +61,8 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
         others = _steps(replace(facts, is_unstored=False, has_left=False))
         return (Step(Act.STORE), *(step for step in others if step.act in {Act.WITHDRAW, Act.DELIVER}))
     if facts.is_deleting:
-        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None else ()
+        is_in_use = facts.claim_respected_until is not None  # what comes of that is revoked as well, once it is stored
+        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None and not is_in_use else ()
     if not facts.is_kept:
         return ()
     steps = [Step(Act.STORE)] if facts.has_left else []
@@ -124,7 +125,7 @@ def refresh_at(facts: Facts) -> datetime | None:
 
 def _wake_at(facts: Facts) -> datetime | None:
     if facts.is_deleting:
-        return None
+        return facts.claim_respected_until
     moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
