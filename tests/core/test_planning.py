@@ -66,6 +66,9 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
         pytest.param(
             facts(is_deleting=True, is_held=True, claim_respected_until=LATER), (), "Ready", id="deleted: another may still get an answer"
         ),
+        pytest.param(
+            facts(claim_respected_until=LATER, answers=("a",), has_open_request=True), (), "Ready", id="an answer: after another's refresh"
+        ),
         pytest.param(facts(connector=AWAY), (), "Ready", id="the server is away and the token lives: nothing to say"),
         pytest.param(facts(secrets=()), (), "Ready", id="no Secret asked for: read on request"),
         pytest.param(unasked(), (Act.ASK,), "AwaitingConsent", id="a new grant: ask"),

@@ -181,7 +181,7 @@ class Exchanger:
             line.info("connected; the tokens are not kept")
             return
         if not await self._store(succeed(self._hold(question), tokens, question.sealed), question, attempted, key):
-            line.warning("another consent is stored already; what came is given back")
+            line.warning("another set was stored meanwhile; what came is not kept")
             await self._give_back(tokens, question)
             return
         line.info("consented", scopes=len(tokens.scopes))

@@ -23,7 +23,7 @@ from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Attempt, Sealed, Spending
-from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
+from grantkeeper.core.requests import ConsentRequest, expire, find_shown, give_up, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
@@ -99,7 +99,7 @@ class Gatherer:
         retry = [m for m in (None if is_covered or refresh_claim is None else refresh_claim.not_before_retry, waits_until) if m]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
-        kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
+        kept = give_up(expire(requests, now, wanted=wanted, shows_links=shows_links), claim.request if claim else None)
         open_requests = [request for request in kept if request.state is RequestState.OPEN]
         shown = find_shown(kept, now)
         return Gathered(

@@ -69,7 +69,8 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
     steps += [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
-    if facts.connector.endpoints_known and facts.is_served and facts.waits_for_turn is not Urgency.AWAITED:
+    is_free = facts.waits_for_turn is not Urgency.AWAITED and facts.claim_respected_until is None
+    if facts.connector.endpoints_known and facts.is_served and is_free:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or must_heed(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
@@ -126,7 +127,7 @@ def refresh_at(facts: Facts) -> datetime | None:
 def _wake_at(facts: Facts) -> datetime | None:
     if facts.is_deleting:
         return facts.claim_respected_until
-    moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
+    moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at, facts.claim_respected_until]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
         if facts.holding.refresh_expires_at is not None and not facts.holding.is_renewed:
