@@ -13,6 +13,7 @@ GrantkeeperError
 │   ├── ProviderDistrusted   refused before sending: its certificate or its address; a person must act
 │   └── AnswerLost           sent, and nothing usable came back: what was presented may be spent
 ├── Unsealable               wrong key, wrong owner, or changed; nothing is ever deleted because of it
+├── Unstored                 what was gained waits in the journal, for the API server refuses it; it is tried again
 └── ClusterError             the Kubernetes API did not do what was asked
     ├── NotFound
     ├── Conflict             somebody wrote first (or the object exists): read again, plan again
@@ -64,6 +65,10 @@ class Unsealable(GrantkeeperError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"does not open: {reason}")
         self.reason = reason
+
+
+class Unstored(GrantkeeperError):
+    """What was gained could not be stored now; it is in the journal, and nothing else is done for its grant before."""
 
 
 class ClusterError(GrantkeeperError):

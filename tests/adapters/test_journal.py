@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,10 @@ GAIN = Gain(
     outcome=Attempt(reason="Refreshed", time=NOW, spec_generation=1),
     requests=("sealed request",),
 )
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
 
 
 async def test_what_is_written_is_read_by_the_next_life_until_it_is_forgotten(tmp_path: Path) -> None:
@@ -71,4 +76,20 @@ def test_a_directory_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path
 
 
 async def test_a_disk_that_fails_stops_no_commit(tmp_path: Path) -> None:
-    await Journal(tmp_path / "gone" / "meanwhile").write(GAIN)
+    assert not await Journal(tmp_path / "gone" / "meanwhile").write(GAIN)
+    assert not await Journal(tmp_path / "gone" / "meanwhile").can_write()
+
+
+async def test_nothing_unfinished_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "by a kill.unfinished").write_bytes(b"")
+    journal = Journal(tmp_path)
+    journal.open()
+    assert await journal.can_write()
+    assert names(tmp_path) == []
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert not await journal.write(GAIN)
+    assert names(tmp_path) == []

@@ -35,6 +35,7 @@ HELD = Holding(
     account=IDClaims(iss="https://as.test", sub="alice"),
     refresh_hash="f" * 64,
 )
+LATER = NOW + timedelta(seconds=35)
 EXPIRED = replace(HELD, expires_at=NOW, due_at=NOW - timedelta(minutes=15))
 DUE = replace(HELD, due_at=NOW)
 MADE = (SecretFacts("token", Copy.CURRENT),)
@@ -57,6 +58,18 @@ def unasked(**changes: Any) -> Facts:  # any field of Facts
     ("given", "acts", "reason"),
     [
         pytest.param(facts(), (), "Ready", id="fresh and delivered: nothing to do"),
+        pytest.param(facts(holding=DUE, is_unstored=True, answers=("a",)), (Act.STORE,), "Ready", id="what came first waits to be stored"),
+        pytest.param(
+            facts(is_deleting=True, is_held=True, is_unstored=True), (Act.STORE,), "Ready", id="deleted: what came is stored before"
+        ),
+        pytest.param(facts(holding=DUE, has_left=True), (Act.STORE, Act.REFRESH), "Ready", id="what came second stops nothing"),
+        pytest.param(facts(is_deleting=True, is_held=True), (Act.RELEASE,), "Ready", id="deleted: release"),
+        pytest.param(
+            facts(is_deleting=True, is_held=True, claim_respected_until=LATER), (), "Ready", id="deleted: another may still get an answer"
+        ),
+        pytest.param(
+            facts(claim_respected_until=LATER, answers=("a",), has_open_request=True), (), "Ready", id="an answer: after another's refresh"
+        ),
         pytest.param(facts(connector=AWAY), (), "Ready", id="the server is away and the token lives: nothing to say"),
         pytest.param(facts(secrets=()), (), "Ready", id="no Secret asked for: read on request"),
         pytest.param(unasked(), (Act.ASK,), "AwaitingConsent", id="a new grant: ask"),
@@ -339,6 +352,7 @@ def test_token_state(given: Facts, state: str) -> None:
 @pytest.mark.parametrize(
     ("given", "wake_at"),
     [
+        pytest.param(facts(is_deleting=True, is_held=True, claim_respected_until=LATER), LATER, id="deleted, as soon as nothing can come"),
         pytest.param(facts(), HELD.due_at, id="when the refresh is due"),
         pytest.param(facts(retry_not_before=HELD.expires_at, holding=DUE), HELD.expires_at, id="when it may be tried again"),
         pytest.param(facts(holding=replace(HELD, refresh_hash=None)), HELD.expires_at, id="when it runs out"),

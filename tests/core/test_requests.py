@@ -19,6 +19,7 @@ from grantkeeper.core.requests import (
     expire,
     find_open,
     find_shown,
+    give_up,
     hash_id,
     read_wish,
     supersede,
@@ -111,3 +112,9 @@ def test_a_link_is_shown_though_a_newer_one_is_somebodys_own() -> None:
 def test_when_eight_are_open_the_oldest_makes_room() -> None:
     kept = add([request(n) for n in range(HISTORY)], request(99))
     assert [r.hash for r in kept] == [request(n).hash for n in (1, 2, 3, 4, 5, 6, 7, 99)]
+
+
+def test_a_request_whose_code_nobody_redeems_any_more_is_given_up() -> None:
+    requests = (request(1, "read", state=RequestState.ANSWERED), request(2, "read", state=RequestState.ANSWERED), request(3, "read"))
+    after = give_up(requests, requests[1].hash)
+    assert [(r.state, r.reason) for r in after] == [(RequestState.REFUSED, "ExchangeFailed"), (RequestState.ANSWERED, None), LEFT]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from fakes.provider import TOKENS
 from fakes.provider import answer as answering
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, PODS, USERGRANTS
 from grantkeeper.controller.running import GRANT
+from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.errors import AnswerLost
 from stories.scene import NAMESPACE, Scene
 
@@ -187,3 +190,94 @@ async def test_a_claim_whose_pod_is(there: str, leeway: int, sent: int) -> None:
     await restart(scene, pod="a-pod")
     await scene.settle()
     assert len(scene.provider.sent) == sent
+
+
+CODE = {**TOKENS, "access_token": "of-the-code", "refresh_token": "rt-of-the-code", "scope": "calendar.read more"}
+
+
+async def open_widening() -> tuple[Scene, str]:
+    """The scene in which consent to more is asked for while a refresh is due; with the request's id."""
+    scene = await Scene.open_consented()
+    await scene.patch_connector(scopes=["calendar.read", "more"])
+    await scene.settle()
+    scene.hands[0] += DUE
+    scene.tell_news()
+    return scene, await scene.asked()
+
+
+@pytest.mark.parametrize("is_seen", [pytest.param(True, id="known"), pytest.param(False, id="only seen when it is read anew")])
+async def test_a_code_waits_for_what_another_has_in_flight_and_both_are_kept(is_seen: bool) -> None:
+    scene, asked = await open_widening()
+    old, uid = scene.controller, scene.uid
+    if not is_seen:
+        await restart(scene, pod="b-pod")
+
+    async def meanwhile() -> None:
+        scene.provider.meanwhile = None
+        if is_seen:
+            await restart(scene, pod="b-pod")
+        else:
+            scene.cluster.take_news()  # the watch is slow
+        await scene.bring(asked)
+        for plural, event, body in scene.cluster.take_news():
+            if body.get("type") == ANSWER_TYPE:
+                scene.controller.take_in(plural, event, body)
+        await scene.controller.keep((GRANT, uid))
+        assert scene.provider.sent == []
+
+    scene.provider.meanwhile = meanwhile
+    await old.keep((GRANT, uid))
+    scene.provider.answer = CODE
+    await scene.settle()
+    assert len(scene.provider.sent) == 2
+    assert (await scene.delivered())["data"]["access_token"] == "of-the-code"
+    assert (await scene.request_states())[-1] == "Granted"
+    assert scene.provider.revoked == []
+
+
+async def test_a_code_waits_no_longer_than_another_can_take() -> None:
+    scene, asked = await open_widening()
+    scene.provider.meanwhile = kill
+    with pytest.raises(Killed):
+        await scene.settle()
+    scene.provider.meanwhile = None
+    ticks = await restart(scene, pod="b-pod")
+    await scene.bring(asked)
+    await scene.settle()
+    assert scene.provider.sent == []
+    assert scene.wake_at is not None
+    assert scene.wake_at <= scene.now + timedelta(seconds=RESPECT)
+    ticks[0] += RESPECT
+    scene.provider.answer = CODE
+    await scene.settle()
+    assert (await scene.delivered())["data"]["access_token"] == "of-the-code"
+
+
+async def test_a_request_whose_consent_came_second_is_closed_and_the_person_asked_again() -> None:
+    scene, asked = await open_widening()
+    old, uid = scene.controller, scene.uid
+    frozen, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def freeze() -> None:
+        frozen.set()
+        await goes_on.wait()
+
+    async def thaw() -> None:
+        scene.provider.meanwhile = None
+        goes_on.set()
+        await refreshing
+
+    scene.provider.meanwhile = freeze
+    refreshing = asyncio.create_task(old.keep((GRANT, uid)))
+    await frozen.wait()
+    ticks = await restart(scene, pod="b-pod")
+    await scene.bring(asked)
+    await scene.controller.keep((GRANT, uid))
+    ticks[0] += RESPECT
+    scene.provider.meanwhile = thaw
+    scene.provider.next = [answering(TOKENS), answering(CODE)]
+    await scene.settle()
+    assert len(scene.provider.sent) == 2
+    assert (await scene.delivered())["data"]["access_token"] == "an-access-token"
+    assert (await scene.request_states())[-2:] == ["Refused", "Open"]
+    assert await scene.asked() != asked

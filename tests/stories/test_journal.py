@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
+from typing import NoReturn
 
 import pytest
 
+from fakes.cluster import Object
 from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
+from grantkeeper.adapters import journal as journals
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
-from grantkeeper.errors import Unreachable
+from grantkeeper.adapters.journal import Journal
+from grantkeeper.controller import committing
+from grantkeeper.errors import Forbidden, KeyringError, Unreachable
 from stories import scene as scenes
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=45)
+RETRY = timedelta(minutes=14, seconds=30)
+"""From then on until the token is about to expire, when one whose answer was lost is presented again."""
 AWAY = failing(Unreachable("no answer"))
+REFUSED = failing(Forbidden("a policy says no"))
 NEXT = {**TOKENS, "access_token": "the-next", "refresh_token": "the-next-refresh-token"}
 
 
@@ -40,18 +51,27 @@ def entries(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
+def is_commit(body: Object) -> bool:
+    return "claim" not in body["data"] and "tokenset" in body["data"]
+
+
 async def open_killed(*, by_code: bool, is_late: bool = False) -> Scene:
     """The scene after a kill at the commit: before it is stored, or, late, after."""
+    scene = await open_due(by_code=by_code)
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", kill, is_late=is_late, concerns=is_commit))
+    with pytest.raises(Killed):
+        await scene.settle()
+    return scene
+
+
+async def open_due(*, by_code: bool) -> Scene:
+    """The scene right before a code that has come is presented, or a refresh token that is due."""
     scene = await (Scene.open() if by_code else Scene.open_consented())
     if by_code:
         await scene.bring(await scene.asked())
     else:
         scene.hands[0] += DUE
     scene.provider.answer = NEXT
-    is_commit = lambda body: "claim" not in body["data"] and "tokenset" in body["data"]  # noqa: E731  # one line says it
-    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", kill, is_late=is_late, concerns=is_commit))
-    with pytest.raises(Killed):
-        await scene.settle()
     return scene
 
 
@@ -139,3 +159,161 @@ async def test_a_consent_that_came_second_is_given_up_and_not_stored_by_the_next
     await scene.restart()
     names = [secret["metadata"]["name"] for secret in await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE)]
     assert sorted(names) == [f"grant-{scene.uid}", "grantkeeper-keyring"]
+
+
+def fill(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_disk_that_is_full_at_the_start_keeps_no_entry_from_being_stored(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await open_killed(by_code=False)
+    for call in ("_write", "_try_out"):
+        monkeypatch.setattr(Journal, call, fill)
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+async def test_a_keyring_that_is_gone_keeps_no_entry_from_being_stored(directory: Path) -> None:
+    scene = await open_killed(by_code=False)
+    keyring = await scene.cluster.get(SECRETS, OPERATOR_NAMESPACE, "grantkeeper-keyring")
+    await scene.cluster.delete(SECRETS, OPERATOR_NAMESPACE, "grantkeeper-keyring")
+    with pytest.raises(KeyringError):
+        await scene.restart()
+    assert entries(directory) == []
+    await scene.cluster.create(SECRETS, OPERATOR_NAMESPACE, keyring)
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+async def test_while_the_disk_is_full_a_refresh_waits_as_long_as_nothing_is_lost_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    monkeypatch.setattr(Journal, "_try_out", fill)
+    await scene.pass_time(DUE)
+    await scene.pass_time(timedelta(minutes=13))
+    assert scene.provider.sent == []
+    assert (await scene.sealed()).claim is None
+    await scene.pass_time(timedelta(minutes=1))
+    assert len(scene.provider.sent) == 1
+    assert await scene.reason() == "Ready"
+
+
+async def test_what_came_is_stored_though_no_thread_can_be_started(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.answer = NEXT
+
+    async def run_out() -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+
+    scene.provider.meanwhile = run_out
+    await scene.pass_time(DUE)
+    await is_kept(scene, directory)
+
+
+async def test_a_disk_that_hangs_holds_up_no_commit_and_nothing_that_is_stored_stays_on_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.answer = NEXT
+    goes_on, has_written, write = Event(), asyncio.Event(), Journal._write  # noqa: SLF001
+    loop = asyncio.get_running_loop()
+
+    def hang(journal: Journal, name: str, content: bytes) -> None:
+        goes_on.wait()
+        write(journal, name, content)
+        loop.call_soon_threadsafe(has_written.set)
+
+    monkeypatch.setattr(Journal, "_write", hang)
+    monkeypatch.setattr(journals, "WITHIN", 0.05)
+    await scene.pass_time(DUE)
+    await is_kept(scene, directory)
+    goes_on.set()
+    await asyncio.wait_for(has_written.wait(), 10)
+    assert entries(directory) == []
+
+
+def unstored(scene: Scene) -> int:
+    """What the metric says."""
+    return len(scene.controller.keeper.refresher.presenter.committer.left)
+
+
+async def test_an_entry_that_is_refused_stops_no_start_and_is_stored_when_it_is_admitted(directory: Path) -> None:
+    scene = await open_killed(by_code=False)
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", REFUSED, concerns=is_commit, times=4))
+    await scene.restart()
+    assert unstored(scene) == 1
+    await scene.settle()
+    assert "cannot be stored" in (await scene.condition("Fresh"))["message"]
+    await scene.pass_time(RETRY)
+    assert await scene.reason() == "Ready"
+    await scene.pass_time(timedelta(minutes=1))
+    await is_kept(scene, directory)
+    assert unstored(scene) == 0
+
+
+async def test_an_entry_that_may_not_be_kept_aside_waits_for_that(directory: Path) -> None:
+    scene = await open_killed(by_code=False)
+    await sibling(scene)
+    scene.cluster.troubles.append(Trouble("create", "secrets/recovered-", failing(Forbidden("exceeded quota")), times=99))
+    await scene.restart()
+    assert len(entries(directory)) == 1
+    await scene.settle()
+    assert await scene.reason() == "Ready", "what stands there is refreshed meanwhile"
+    assert len(entries(directory)) == 1
+    scene.cluster.troubles.clear()
+    await scene.settle()
+    assert (await scene.cluster.get(SECRETS, OPERATOR_NAMESPACE, f"recovered-{scene.uid}-1"))["type"] == "grantkeeper.dev/recovered"
+    assert unstored(scene) == 0
+
+
+@pytest.mark.parametrize("by_code", [pytest.param(True, id="a code"), pytest.param(False, id="a refresh token")])
+async def test_a_commit_that_is_refused_waits_in_the_journal_and_nothing_is_presented_meanwhile(directory: Path, by_code: bool) -> None:
+    scene = await open_due(by_code=by_code)
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", REFUSED, concerns=is_commit, times=6))
+    await scene.settle()
+    assert len(entries(directory)) == 1
+    await scene.pass_time(RETRY)
+    for _ in range(3):
+        await scene.pass_time(timedelta(seconds=5))
+    await is_kept(scene, directory)
+    assert await scene.answers() == {}
+
+
+async def test_what_no_disk_has_is_tried_as_long_as_the_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await open_due(by_code=False)
+    monkeypatch.setattr(Journal, "_write", fill)
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", REFUSED, concerns=is_commit, times=20))
+    committer = scene.controller.keeper.refresher.presenter.committer
+    await scene.settle()
+    assert (await scene.sealed()).claim is None
+    assert committer.left == {}
+    assert len(scene.provider.sent) == 1
+
+
+@pytest.mark.parametrize("by_code", [pytest.param(True, id="a code"), pytest.param(False, id="a refresh token")])
+async def test_a_commit_that_dies_of_something_nobody_knows_is_taken_up_before_anything_else(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, by_code: bool
+) -> None:
+    scene = await open_due(by_code=by_code)
+
+    def die(name: str) -> None:
+        if name == "commit.journaled":
+            raise ArithmeticError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(committing, "reach", die)
+        with pytest.raises(ArithmeticError):
+            await scene.settle()
+    assert len(entries(directory)) == 1
+    await scene.pass_time(RETRY)
+    await is_kept(scene, directory)
+
+
+@pytest.mark.parametrize("error", [pytest.param(OSError(), id="OSError"), pytest.param(RuntimeError(), id="RuntimeError")])
+async def test_a_commit_goes_on_whatever_it_meets(directory: Path, error: Exception) -> None:
+    scene = await open_due(by_code=False)
+    scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", failing(error), concerns=is_commit, times=2))
+    await scene.settle()
+    await is_kept(scene, directory)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -184,6 +185,18 @@ async def test_a_commit_succeeds_though_the_read_after_a_conflict_fails(scene: S
         scene.cluster.troubles.append(Trouble("get", SEALED, LOST, times=3))
 
     scene.cluster.troubles.append(Trouble("replace", SEALED, annotate_and_lose_reads, concerns=is_commit))
+    await scene.settle()
+    await see_success(scene)
+
+
+async def test_what_came_is_stored_before_its_success_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("thousands are to be woken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(scene.controller.connectors), "note_problem", fail)
+        with pytest.raises(RuntimeError):
+            await scene.settle()
     await scene.settle()
     await see_success(scene)
 

@@ -10,8 +10,8 @@ import pytest
 
 from fakes.virtual import START, clock, pass_time, play
 from grantkeeper.adapters.cluster import USERGRANTS
-from grantkeeper.controller.gathering import MAX_PRESENTATIONS
 from grantkeeper.core.circuits import SILENT_AFTER
+from grantkeeper.core.rotation import MAX_PRESENTATIONS
 from stories.crowd import Crowd, Server, most_in_a_second
 from stories.scene import NAMESPACE, Scene
 

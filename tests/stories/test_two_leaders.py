@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from fakes.provider import TOKENS
+from fakes.provider import TOKENS, answer
 from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.controller.running import GRANT, Controller
@@ -140,3 +140,12 @@ async def test_a_later_generation_than_there_is_deceives_nobody(scene: Scene) ->
     await scene.cluster.patch(SECRETS, NAMESPACE, "alice-token", {"metadata": {"annotations": {GENERATION_ANNOTATION: "99"}}})
     await scene.settle()
     assert await generations(scene) == (2, 2)
+
+
+async def test_a_refusal_that_the_other_one_has_noted_is_no_reason_to_ask_again(scene: Scene) -> None:
+    old = await hand_over(scene)
+    scene.provider.next = [answer({"error": "invalid_grant"}, 400)]
+    await scene.pass_time(DUE)
+    assert await scene.reason() == "ReauthorizationRequired"
+    await old.keep((GRANT, scene.uid))
+    assert len(scene.provider.sent) == 2, "one before, and the one that was refused"

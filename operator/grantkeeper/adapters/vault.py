@@ -12,17 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
-from grantkeeper.core.records import (
-    GRANT_ANNOTATION,
-    KIND_LABEL,
-    NAMESPACE_LABEL,
-    RECOVERED_TYPE,
-    UID_LABEL,
-    Sealed,
-    read_sealed,
-    sealed_name,
-    write_sealed,
-)
+from grantkeeper.core.records import Recovered, Sealed, read_sealed, sealed_name, write_recovered, write_sealed
 from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, NotFound, Unsealable
 
@@ -87,22 +77,21 @@ class Vault:
         with suppress(NotFound, Conflict):  # a Conflict: another answer bears the name by now
             await self.cluster.delete(SECRETS, self.namespace, name, uid=uid)
 
-    async def set_aside(self, sealed: Sealed, text: str) -> str:
-        """Keep a sealed set that lost a race under a name of its own; the name."""
+    async def set_aside(self, sealed: Sealed, text: str, *, is_released: bool = False) -> str:
+        """Keep a sealed set that lost a race under a name of its own; the name. `is_released`: so had been its grant."""
         for number in range(1, 100):
             name = f"recovered-{sealed.uid}-{number}"
-            body = write_sealed(sealed.model_copy(update={"tokenset": text, "resource_version": None}), self.namespace)
-            body["type"] = RECOVERED_TYPE
-            body["metadata"] = {
-                "name": name,
-                "namespace": self.namespace,
-                "labels": {KIND_LABEL: "recovered", NAMESPACE_LABEL: sealed.namespace, UID_LABEL: sealed.uid},
-                "annotations": {GRANT_ANNOTATION: f"{sealed.namespace}/{sealed.name}"},
-            }
-            body["data"] = {"tokenset": body["data"]["tokenset"]}
+            body = write_recovered(sealed.model_copy(update={"tokenset": text}), name, self.namespace, is_released=is_released)
             try:
-                await self.cluster.create(SECRETS, self.namespace, body)
+                self.note(await self.cluster.create(SECRETS, self.namespace, body))
             except Conflict:
-                continue
+                there = await self.cluster.get(SECRETS, self.namespace, name)
+                if there.get("data") != body["data"]:
+                    continue
             return name
         raise Conflict("a hundred recovered sets wait for this grant already")
+
+    async def remove_recovered(self, recovered: Recovered) -> None:
+        """Delete a set that was kept aside."""
+        with suppress(NotFound, Conflict):  # a Conflict: another set bears the name by now
+            await self.cluster.delete(SECRETS, self.namespace, recovered.secret_name, uid=recovered.secret_uid)

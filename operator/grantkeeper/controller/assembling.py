@@ -100,6 +100,11 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         lambda body: registry.note_secret(body, gone=True),
         begin_anew,
     )
+    journal = Journal(settings.journal_directory)
+    committer = Committer(vault, journal)
+    meter.left = committer.left.values
+    await committer.replay()  # needs neither a keyring nor room on the disk, and nothing may keep it waiting
+    journal.open()
     keys = KeyringSecret(cluster, settings.namespace, settings.keyring_secret, generate=settings.keyring_generate)
     await keys.reload()
     pulse.has_keyring = True
@@ -126,8 +131,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         announcer=announcer,
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
-    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
-    committer = Committer(vault, Journal(settings.journal_directory))
+    gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer, committer)
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
     finalizers = Finalizers(cluster, registry, begin_anew)
     revoker = Revoker(provider, clock, meter)
@@ -147,8 +151,6 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         settings.external_url,
         clock,
     )
-    committer.journal.open()
-    await committer.replay()
     meter.grants, meter.leads = registry.grants.values, leads
     pulse.longest_pass = lambda: max(agenda.longest_pass, looks.longest_pass)
     pulse.is_storing = lambda: registry.is_claimed_by(holder)

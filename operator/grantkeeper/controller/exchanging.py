@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from pydantic import SecretStr
 
-from grantkeeper.choices import RequestState, TokenStorage
+from grantkeeper.choices import RequestState, RevocationPolicy, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Since, Unsent
@@ -99,8 +99,9 @@ class Exchanger:
                 break
             sealed = attempted.sealed
             await asyncio.sleep(SEND_AGAIN_AFTER)
-        self.presenter.meter.count_exchange(result)
         await self._conclude(result, question, attempted, key)
+        self.presenter.note_granted(question.name, result)
+        self.presenter.meter.count_exchange(result)
         return True
 
     def _claim(self, question: Question, sealed: Sealed, code: SecretStr) -> tuple[Sealed, Claim]:
@@ -180,7 +181,7 @@ class Exchanger:
             line.info("connected; the tokens are not kept")
             return
         if not await self._store(succeed(self._hold(question), tokens, question.sealed), question, attempted, key):
-            line.warning("another consent is stored already; what came is given back")
+            line.warning("another set was stored meanwhile; what came is not kept")
             await self._give_back(tokens, question)
             return
         line.info("consented", scopes=len(tokens.scopes))
@@ -232,7 +233,13 @@ class Exchanger:
         others = replace(question, requests=asked.end_links(question.requests, question.request))
         granted = self._seal(others, asked.close(question.request, RequestState.GRANTED))
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome, requests=granted)
-        gain = gain.model_copy(update={"deliveries": plan_deliveries(grant), "refresh_wish": self.presenter.find_refresh_wish(grant)})
+        gain = gain.model_copy(
+            update={
+                "deliveries": plan_deliveries(grant),
+                "refresh_wish": self.presenter.find_refresh_wish(grant),
+                "retains": grant.spec.revocation_policy is RevocationPolicy.RETAIN,
+            }
+        )
         kept = await self.presenter.committer.keep(attempted.sealed, gain)
         if not kept:
             await self.presenter.committer.drop(gain)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
+from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer, Drafts
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.pacing import Lane, Pacer
@@ -17,24 +18,21 @@ from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
-from grantkeeper.core.clocks import believe_wait, covers, is_ahead
+from grantkeeper.core.clocks import believe_wait, covers
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
 from grantkeeper.core.failures import IN_WORDS, describe_failure
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.records import Attempt, Claim, Sealed, Spending
-from grantkeeper.core.refreshing import LONGEST_WISH, REFRESH_ANNOTATION, WISHES_APART, read_refresh_wish
-from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
-from grantkeeper.core.rotation import is_renewed_by_use
+from grantkeeper.core.records import Attempt, Sealed, Spending
+from grantkeeper.core.refreshing import LONGEST_WISH, REFRESH_ANNOTATION, WISHES_APART, find_risk, read_refresh_wish
+from grantkeeper.core.requests import ConsentRequest, expire, find_shown, give_up, read_wish, wanted_scopes
+from grantkeeper.core.rotation import MAX_PRESENTATIONS, is_renewed_by_use
 from grantkeeper.core.standing import MENDABLE
 from grantkeeper.core.tokens import fingerprint
 from grantkeeper.errors import Unsealable
 from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
-
-MAX_PRESENTATIONS = 2
-"""Once, and once more after an answer that did not arrive. Never a third time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ class Gatherer:
     comparer: Comparer
     scope: Scope
     pacer: Pacer
+    committer: Committer
 
     def gather(self, grant: UserGrant, now: datetime, earlier: Gathered | None = None) -> Gathered:
         """What is true of this grant now. What the same pass has opened already, as it stands there still, is not opened again."""
@@ -77,6 +76,12 @@ class Gatherer:
         drafts = seen.drafts if seen is not None else {}
         is_same_set = seen is not None and opened is not None and opened is seen.opened
         holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
+        requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
+        left = self.committer.left_of(grant.metadata.uid)
+        is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
+        holding = self._hold(grant, connector, sealed, opened)
+        left = self.committer.left_of(grant.metadata.uid)
+        is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
         leeway = timedelta(seconds=connector.spec.refresh.leeway_seconds if connector else 0)
@@ -102,11 +107,11 @@ class Gatherer:
         is_mended = of_now is not None and of_now.reason in MENDABLE and of_now.spec_generation != grant.metadata.generation
         is_waiting = of_now is not None and not is_mended and not standing.has_healed_since(of_now.reason, of_now.time)
         waits_until = believe_wait(of_now.retry_not_before, noted_at=of_now.time, now=now) if of_now and is_waiting else None
-        risk_at = None if is_covered else _find_risk(refresh_claim, holding, now)
+        risk_at = None if is_covered else find_risk(refresh_claim, holding, now)
         retry = [moment for moment in (risk_at, waits_until, kept_back_until) if moment]
         wanted = wanted_scopes(grant, connector) if connector else ()
         shows_links = connector is not None and connector.spec.consent.link is ConsentLink.STATUS
-        kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
+        kept = give_up(expire(requests, now, wanted=wanted, shows_links=shows_links), claim.request if claim else None)
         open_requests = [request for request in kept if request.state is RequestState.OPEN]
         shown = find_shown(kept, now)
         wish, handled = read_refresh_wish(grant.metadata.annotations), sealed.handled if sealed else None
@@ -128,7 +133,7 @@ class Gatherer:
                 is_dead=refused or is_exhausted,
                 refusal=_read_refusal(outcome) if holding is None or of_this_token else None,
                 expected_account=put_in_words(grant.spec.expected_account),
-                failure=failure,
+                failure=IN_WORDS["Unstored"] if is_unstored else failure,
                 failures=of_now.failures if of_now else 0,
                 retry_not_before=max(retry, default=None),
                 claim_respected_until=respected_until,
@@ -155,6 +160,9 @@ class Gatherer:
                 refresh_wish_not_before=handled.refreshed_at + WISHES_APART if handled and handled.refreshed_at else None,
                 is_refresh_wish_too_long=len(grant.metadata.annotations.get(REFRESH_ANNOTATION, "")) > LONGEST_WISH,
                 is_revivable=refused and not is_exhausted and outcome is not None and outcome.reason != "AccountMismatch",
+                kept_aside=tuple(recovered.secret_name for recovered in self.registry.aside.of(grant.metadata.uid)),
+                is_unstored=is_unstored,
+                has_left=bool(left),
                 is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
             keyring,
@@ -278,13 +286,6 @@ def _is_of_the_same(earlier: Gathered, sealed: Sealed | None, connector: OAuthCo
         return False
     names, known = (sealed.uid, sealed.namespace, sealed.name), (earlier.sealed.uid, earlier.sealed.namespace, earlier.sealed.name)
     return names == known and earlier.connector.spec is connector.spec
-
-
-def _find_risk(claim: Claim | None, holding: Holding | None, now: datetime) -> datetime | None:
-    """When what a claim left in doubt may be presented again; no later than the set that is held says now, whatever the clock was then."""
-    if claim is None or claim.not_before_retry is None or holding is None or is_ahead(holding.obtained_at, now):
-        return None
-    return min(claim.not_before_retry, schedule.retry_lost_at(obtained_at=holding.obtained_at, expires_at=holding.expires_at, now=now))
 
 
 def _read_refusal(outcome: Attempt | None) -> Reason | None:

@@ -90,7 +90,13 @@ class Keeper:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
         self.pacer.leave(uid)
+        await self.refresher.presenter.committer.store_left(uid)
+        await self.releaser.end_late(uid)
         return None
+
+    def find_late(self) -> list[str]:
+        """The uids of grants for which something came that is not dealt with yet, though they may be gone."""
+        return [*self.registry.aside.uids, *(gain.uid for gain in self.refresher.presenter.committer.left.values())]
 
     async def _seek_holder(self, gathered: Gathered) -> bool:
         """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""
@@ -101,6 +107,8 @@ class Keeper:
 
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
+            case Act.STORE:
+                await self.refresher.presenter.committer.store_left(gathered.grant.metadata.uid)
             case Act.RELEASE:
                 await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
             case Act.SETTLE:
@@ -167,6 +175,8 @@ class Keeper:
         said = {condition.type: condition for condition in grant.status.conditions}
         if decided.notice and ("Fresh" not in said or decided.notice not in said["Fresh"].message):
             await self.announcer.announce(grant, "RefreshTokenExpires", decided.notice, is_warning=True)
+        if decided.aside and ("Authorized" not in said or decided.aside not in said["Authorized"].message):
+            await self.announcer.announce(grant, "KeptAside", decided.aside, is_warning=True)
         if (ready := find_turn(grant.status.conditions, decided.verdicts)) is not None:
             message, is_warning = ready.message or "A fresh access token is delivered.", not ready.holds and ready.reason not in AS_WANTED
             await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)

@@ -38,6 +38,13 @@ class Meter:
         self.leads: Callable[[], bool] = lambda: False
         leading = Gauge("grantkeeper_leader", "1 for the replica that leads, 0 for those that stand by.", registry=self.registry)
         leading.set_function(lambda: float(self.leads()))
+        self.left: Callable[[], Iterable[object]] = tuple
+        unstored = Gauge(
+            "grantkeeper_unstored_tokens",
+            "Token answers that the API server refuses to store, and that wait in the journal: it should be 0.",
+            registry=self.registry,
+        )
+        unstored.set_function(lambda: float(len(list(self.left()))))
         self._refreshes = Total(
             "grantkeeper_refresh_total",
             "Refresh tokens presented, by what the token endpoint made of them.",

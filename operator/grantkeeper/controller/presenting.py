@@ -176,8 +176,14 @@ class Presenter:
                 within=within,
                 is_safe=is_safe,
             )
-        self._note(connector, outcome, is_safe=is_safe)
+        if not isinstance(outcome, Granted):
+            self._note(connector, outcome, is_safe=is_safe)
         return outcome
+
+    def note_granted(self, connector: Name, result: Result) -> None:
+        """What a success has shown, told when what came is stored: many may be woken by it, and no token shall hang on that."""
+        if isinstance(result, Granted):
+            self.connectors.note_problem(connector, None)
 
     def _note(self, connector: Name, outcome: Outcome, *, is_safe: bool) -> None:
         match outcome:
@@ -191,7 +197,7 @@ class Presenter:
                         "connector and create it anew, since it cannot be changed.",
                     ),
                 )
-            case Granted() | Dead():
+            case Dead():
                 self.connectors.note_problem(connector, None)
             case Lost():
                 self.connectors.note_unanswered(connector, outcome.reason, rest=outcome.retry_after, is_safe=is_safe)

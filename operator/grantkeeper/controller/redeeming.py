@@ -40,7 +40,7 @@ class Redeemer:
         """Judge an answer, present its code if it fits, store what came, and delete the answer last."""
         grant, connector = gathered.grant, gathered.connector
         sealed = await self.presenter.vault.read(grant.metadata.uid)
-        if connector is None or sealed is None:
+        if connector is None or sealed is None or not _is_as_planned(sealed, gathered):
             return
         name = (connector.metadata.namespace, connector.metadata.name)
         requests = self.seals.open_requests(sealed, connector.spec)
@@ -79,6 +79,8 @@ class Redeemer:
         grant, connector = gathered.grant, gathered.connector
         sealed = await self.presenter.vault.read(grant.metadata.uid)
         if sealed is None or connector is None or sealed.claim is None or sealed.claim.spending is not Spending.CODE:
+            return
+        if not _is_as_planned(sealed, gathered):
             return
         requests = self.seals.open_requests(sealed, connector.spec)
         request = find(requests, sealed.claim.request or "")
@@ -125,3 +127,8 @@ class Redeemer:
         except Conflict:
             return False
         return True
+
+
+def _is_as_planned(sealed: Sealed, gathered: Gathered) -> bool:
+    """Whether no claim has come or gone since: another's is waited for, and not written over."""
+    return sealed.claim == (gathered.sealed.claim if gathered.sealed else None)

@@ -14,8 +14,9 @@ from datetime import datetime
 
 import structlog
 
+from grantkeeper.choices import RevocationPolicy
 from grantkeeper.controller.connecting import ConnectorUnready
-from grantkeeper.controller.gathering import MAX_PRESENTATIONS, Gathered
+from grantkeeper.controller.gathering import Gathered
 from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core.answers import read_token_answer
@@ -27,8 +28,8 @@ from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import CLIENT_WORDS, REJECTED_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, name_error
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, answer_refresh, describe
-from grantkeeper.core.refreshing import is_presentable
-from grantkeeper.core.rotation import Manner
+from grantkeeper.core.refreshing import can_wait, is_presentable
+from grantkeeper.core.rotation import MAX_PRESENTATIONS, Manner
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
 from grantkeeper.errors import Conflict
@@ -83,6 +84,9 @@ class Refresher:
         except ConnectorUnready:
             return
         key = self.seals.prepare()
+        may_wait = not gathered.facts.is_hurried and can_wait(held.tokens, self.presenter.clock())
+        if not await self.presenter.committer.journal.can_write() and may_wait:
+            return  # what comes could be kept nowhere while the API server is away: not before that is the smaller risk
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         reach("refresh.prepared")
         try:
@@ -119,6 +123,7 @@ class Refresher:
                 is_safe=flight.is_safe,
             )
             await self._settle(result, flight)
+            self.presenter.note_granted(grant.connector_name, result)
             self.presenter.meter.count_refresh(grant.connector_name, result, time.monotonic() - flight.attempted.since.ticks)
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
@@ -218,7 +223,8 @@ class Refresher:
             outcome = replace(self._fail(flight, "AnswerUnusable", attempted.sealed.outcome), hash=came)
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
-        gain = gain.model_copy(update={"refresh_wish": self.presenter.find_refresh_wish(grant)})
+        retains = grant.spec.revocation_policy is RevocationPolicy.RETAIN
+        gain = gain.model_copy(update={"refresh_wish": self.presenter.find_refresh_wish(grant), "retains": retains})
         if not await self.presenter.committer.keep(attempted.sealed, gain):
             await self.presenter.committer.keep_aside(attempted.sealed, gain)
 
@@ -285,8 +291,9 @@ def _keep_rotated(held: TokenSet, came: TokenSet) -> TokenSet:
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
-    """Whether the plan still fits: the same set, and no claim and no answer to a wish but those that the plan knew of."""
+    """Whether the plan still fits: the same set, and no claim, outcome or answer to a wish but those that the plan knew of."""
     planned = gathered.sealed
     if gathered.opened is None or held.generation != gathered.opened.generation or planned is None:
         return False
-    return (sealed.claim, sealed.handled) == (planned.claim, planned.handled) and is_presentable(gathered.facts)
+    known = (planned.claim, planned.outcome, planned.handled)
+    return (sealed.claim, sealed.outcome, sealed.handled) == known and is_presentable(gathered.facts)

@@ -14,9 +14,10 @@ from typing import Any
 
 import structlog
 
+from grantkeeper.controller.aside import Aside
 from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
 from grantkeeper.core.namespaces import Namespace
-from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
+from grantkeeper.core.records import KIND_LABEL, RECOVERED_TYPE, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
 from grantkeeper.resources import LimitsSpec, OAuthConnector, UserGrant
 
@@ -40,6 +41,7 @@ class Registry:
     """By the grant's uid."""
     unreadable: set[str] = field(default_factory=set)
     """Uids of grants whose sealed Secret cannot be read; it is left as it is."""
+    aside: Aside = field(default_factory=Aside)
     answers: dict[Name, dict[str, ConsentAnswer]] = field(default_factory=lambda: defaultdict(dict))
     """By the grant, then by the Secret's name."""
     copies: dict[Name, DeliveredCopy] = field(default_factory=dict)
@@ -77,8 +79,8 @@ class Registry:
             self.connectors.pop(name, None)
             return connector
         known = self.connectors.get(name)
-        is_known = known is not None and known.metadata.uid == connector.metadata.uid
-        if self._is_over(body) or (is_known and not _is_newer(connector.metadata.resource_version, known)):
+        standing = known.metadata if known is not None and known.metadata.uid == connector.metadata.uid else None
+        if self._is_over(body) or (standing and not _is_older(standing.resource_version, connector.metadata.resource_version)):
             return None
         self.connectors[name] = connector
         return connector
@@ -112,6 +114,8 @@ class Registry:
         ours = metadata["namespace"] == self.operator_namespace
         if self._is_sealed(body):
             return self._note_sealed(body, gone=gone)
+        if ours and body.get("type") == RECOVERED_TYPE:
+            return self.aside.note(body, gone=gone)
         if ours and body.get("type") == ANSWER_TYPE:
             return self._note_answer(body, gone=gone)
         if _is_delivered(body):
@@ -289,10 +293,6 @@ def _key(body: dict[str, Any]) -> str:
 def _is_echo(body: dict[str, Any], known: str | None) -> bool:
     """Whether an object is no newer than what is known of it: told before it is read, since most events only repeat our own writes."""
     return not _is_older(known, body["metadata"]["resourceVersion"])
-
-
-def _is_newer(version: str, known: OAuthConnector | None) -> bool:
-    return known is None or _is_older(known.metadata.resource_version, version)
 
 
 def _is_older(version: str | None, other: str | None) -> bool:

@@ -27,6 +27,7 @@ from grantkeeper.core.requests import (
     add,
     expire,
     find,
+    give_up,
     hash_id,
     supersede,
 )
@@ -54,6 +55,7 @@ class Asker:
         now = self.clock()
         sealed = gathered.sealed or Sealed(uid=grant.metadata.uid, namespace=grant.metadata.namespace, name=grant.metadata.name)
         requests = expire(gathered.requests, now, wanted=facts.wanted, shows_links=facts.connector.shows_links)
+        requests = give_up(requests, sealed.claim.request if sealed.claim else None)
         opened = [open_for_status(facts.wanted, now)] if must_ask(facts) else []
         if must_heed(facts):
             sealed = sealed.model_copy(update={"handled": remember(sealed.handled, facts.wish)})

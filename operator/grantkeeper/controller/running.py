@@ -206,7 +206,7 @@ class Controller:
     def _wake_everything(self) -> None:
         for namespace, name in self.registry.connectors:
             self.looks.wake((CONNECTOR, f"{namespace}/{name}"))
-        for uid in self.registry.by_expiry():
+        for uid in self.registry.by_expiry() + self.keeper.find_late():
             self.agenda.wake((GRANT, uid))
 
     def _wake(self, grants: Iterable[UserGrant]) -> None:

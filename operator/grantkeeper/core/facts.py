@@ -149,6 +149,12 @@ class Facts:
     is_refresh_wish_too_long: bool = False
     is_revivable: bool = False
     """It is dead by what the server said, and by that alone: whoever asks for a refresh has it asked once more."""
+    kept_aside: tuple[str, ...] = ()
+    """Names of Secrets with sets that came second."""
+    has_left: bool = False
+    """Something that was gained for it could not be stored yet."""
+    is_unstored: bool = False
+    """That is the successor of what is held; until it is stored, nothing else may be done that could spend a token."""
     is_kept: bool = True
     """Whether the grants of this namespace are kept at all."""
 

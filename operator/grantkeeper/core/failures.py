@@ -19,6 +19,7 @@ IN_WORDS = {
     "KeptBack": "an answer was lost on the way, and the authorization server gives none now; it is tried once more when there is one",
     "Silent": "the authorization server does not answer; nobody needs to do anything, it is tried again with one grant at a time",
     "AnswerUnusable": "the authorization server answers without an access token that could be used; the controller's log says why",
+    "Unstored": "what the authorization server gave cannot be stored; it is kept on the controller's disk, and its log names the error",
     "Refused": "the authorization server asks to try again later",
 }
 """What status says, by the reason of the last attempt."""

@@ -32,6 +32,8 @@ class Gain(Record):
     """Ids for Secrets that none is recorded for."""
     refresh_wish: str = ""
     """What a refresh was asked for with, which this answers."""
+    retains: bool = False
+    """Whether the tokens are not to be revoked, should the grant be gone by the time they are stored."""
 
     @classmethod
     def of(

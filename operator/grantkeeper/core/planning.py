@@ -11,7 +11,7 @@ from grantkeeper.core.conditions import Verdict, summarize
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.refreshing import is_presentable, refresh_at, urgency_of_refresh
-from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, warn_of_end
+from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, describe_aside, warn_of_end
 
 CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
 """A Secret that is not ours tells us nothing when it goes."""
@@ -20,6 +20,7 @@ CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
 class Act(Enum):
     """What can be done about a grant."""
 
+    STORE = auto()  # what was gained could not be stored, and is tried again before anything else
     RELEASE = auto()  # it is being deleted: revoke, clean up, let go
     REDEEM = auto()  # an answer arrived
     SETTLE = auto()  # a claim on a code was left behind: its outcome will never be known
@@ -46,23 +47,31 @@ class Plan:
     wake_at: datetime | None
     notice: str = ""
     """A part of Fresh's message that is worth an Event by itself, when it is first said."""
+    aside: str = ""
+    """The same of Authorized's: that a set came second."""
 
 
 def plan(facts: Facts) -> Plan:
     """Judge the facts: pure, so that every situation is a row of a table."""
     verdicts = summarize(tuple(check(facts) for check in CHECKS))
-    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts))
+    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
 
 
 def _steps(facts: Facts) -> tuple[Step, ...]:
+    if facts.is_unstored:
+        others = _steps(replace(facts, is_unstored=False, has_left=False))
+        return (Step(Act.STORE), *(step for step in others if step.act in {Act.WITHDRAW, Act.DELIVER}))
     if facts.is_deleting:
-        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None else ()
+        is_in_use = facts.claim_respected_until is not None  # what comes of that is revoked as well, once it is stored
+        return (Step(Act.RELEASE),) if facts.is_held and facts.waits_for_turn is None and not is_in_use else ()
     if not facts.is_kept:
         return ()
-    steps = [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
+    steps = [Step(Act.STORE)] if facts.has_left else []
+    steps += [Step(Act.WITHDRAW, name) for name in (facts.handed_out if facts.is_withheld else facts.surplus)]
     if facts.has_dangling_code:
         steps.append(Step(Act.SETTLE))
-    if facts.connector.endpoints_known and facts.is_served and facts.waits_for_turn is not Urgency.AWAITED:
+    is_free = facts.waits_for_turn is not Urgency.AWAITED and facts.claim_respected_until is None
+    if facts.connector.endpoints_known and facts.is_served and is_free:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or must_heed(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
@@ -110,8 +119,8 @@ def _may_refresh(facts: Facts) -> bool:
 
 def _wake_at(facts: Facts) -> datetime | None:
     if facts.is_deleting:
-        return None
-    moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at]
+        return facts.claim_respected_until
+    moments = [refresh_at(facts), facts.request_expires_at, facts.look_again_at, facts.claim_respected_until]
     if facts.holding is not None:
         moments.append(facts.holding.expires_at)
         if facts.holding.refresh_expires_at is not None and not facts.holding.is_renewed:

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 from pydantic.dataclasses import dataclass as small
 
 from grantkeeper.core.times import from_text, to_text
@@ -27,6 +27,8 @@ KIND_LABEL = "grantkeeper.dev/kind"
 NAMESPACE_LABEL = "grantkeeper.dev/namespace"
 UID_LABEL = "grantkeeper.dev/grant-uid"
 GRANT_ANNOTATION = "grantkeeper.dev/grant"
+RELEASED_ANNOTATION = "grantkeeper.dev/released"
+"""On a set that came for a grant which had been released: it is to be revoked."""
 
 Time = Annotated[
     datetime,
@@ -239,4 +241,54 @@ def read_sealed(secret: dict[str, Any]) -> Sealed:
         deliveries=_DELIVERIES.validate_json(data.get("deliveries", b"{}")),
         handled=_HANDLED.validate_json(data["handled"]) if "handled" in data else None,
         meta=_META.validate_json(data["meta"]) if "meta" in data else None,
+    )
+
+
+class Recovered(Record):
+    """One Secret `recovered-<uid>-<n>`: a set that came second, or too late."""
+
+    uid: str
+    namespace: str
+    name: str
+    secret_name: str
+    secret_uid: str
+    tokenset: str = Field(repr=False)
+    is_released: bool
+    """Its grant had been released before it came: nobody needs it any more."""
+
+    @property
+    def sealed(self) -> Sealed:
+        """As the sealed Secret of its grant would hold it."""
+        return Sealed(uid=self.uid, namespace=self.namespace, name=self.name, tokenset=self.tokenset)
+
+
+def write_recovered(sealed: Sealed, name: str, operator_namespace: str, *, is_released: bool) -> dict[str, Any]:
+    """The Secret `name` that keeps the set of `sealed` aside."""
+    whose = f"{sealed.namespace}/{sealed.name}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": RECOVERED_TYPE,
+        "metadata": {
+            "name": name,
+            "namespace": operator_namespace,
+            "labels": {KIND_LABEL: "recovered", NAMESPACE_LABEL: sealed.namespace, UID_LABEL: sealed.uid},
+            "annotations": {GRANT_ANNOTATION: whose, **({RELEASED_ANNOTATION: "true"} if is_released else {})},
+        },
+        "data": {"tokenset": base64.b64encode((sealed.tokenset or "").encode()).decode()},
+    }
+
+
+def read_recovered(secret: dict[str, Any]) -> Recovered:
+    """What such a Secret holds; KeyError or ValueError where it is not one."""
+    metadata = secret["metadata"]
+    namespace, _, name = metadata["annotations"][GRANT_ANNOTATION].partition("/")
+    return Recovered(
+        uid=metadata["labels"][UID_LABEL],
+        namespace=namespace,
+        name=name,
+        secret_name=metadata["name"],
+        secret_uid=metadata["uid"],
+        tokenset=base64.b64decode(secret["data"]["tokenset"]).decode(),
+        is_released=RELEASED_ANNOTATION in metadata["annotations"],
     )

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from grantkeeper.core import clocks, schedule
 from grantkeeper.core.facts import Facts, Holding
 from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.records import Claim
 from grantkeeper.core.times import to_text
+from grantkeeper.core.tokens import TokenSet
 
 REFRESH_ANNOTATION = "grantkeeper.dev/refresh"
 """On a grant: any value asks for a refresh now; another value asks for another one."""
@@ -45,6 +47,19 @@ def _is_timed_wrongly(holding: Holding, now: datetime) -> bool:
     if holding.expires_at is None:
         return False
     return clocks.is_ahead(holding.obtained_at, now, tolerance=schedule.reserve(holding.expires_at - holding.obtained_at))
+
+
+def find_risk(claim: Claim | None, holding: Holding | None, now: datetime) -> datetime | None:
+    """When what a claim left in doubt may be presented again; no later than the set that is held says now, whatever the clock was then."""
+    if claim is None or claim.not_before_retry is None or holding is None or clocks.is_ahead(holding.obtained_at, now):
+        return None
+    return min(claim.not_before_retry, schedule.retry_lost_at(obtained_at=holding.obtained_at, expires_at=holding.expires_at, now=now))
+
+
+def can_wait(tokens: TokenSet, now: datetime) -> bool:
+    """Whether nothing of use is lost yet by not refreshing now."""
+    ends = min((end for end in (tokens.expires_at, tokens.refresh_expires_at) if end is not None), default=now)
+    return now < ends - schedule.reserve(ends - tokens.obtained_at)
 
 
 def is_presentable(facts: Facts) -> bool:

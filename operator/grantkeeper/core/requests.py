@@ -107,6 +107,19 @@ def _expire(request: ConsentRequest, now: datetime, wanted: Collection[str], *, 
     return request
 
 
+def give_up(requests: Sequence[ConsentRequest], redeemed: str | None) -> tuple[ConsentRequest, ...]:
+    """The requests with those closed whose code was presented, and whose claim was lost to another's set: nothing more comes of them.
+
+    `redeemed` is the hash of the one that a claim stands for.
+    """
+    return tuple(
+        close(request, RequestState.REFUSED, "ExchangeFailed")
+        if request.state is RequestState.ANSWERED and request.hash != redeemed
+        else request
+        for request in requests
+    )
+
+
 def supersede(requests: Sequence[ConsentRequest], wanted: Collection[str]) -> tuple[ConsentRequest, ...]:
     """The requests with those closed that ask for fewer scopes than are wanted: one that asks for all of them takes their place."""
     return tuple(

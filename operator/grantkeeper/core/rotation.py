@@ -17,6 +17,8 @@ KEPT_OFTEN_ENOUGH = 2
 """After so many refreshes in a row that left the refresh token as it was, and none that changed it, the server is held not to rotate."""
 LEEWAY_RESERVE = timedelta(seconds=2)
 """The end of a leeway that is left alone: the server counts it by its own clock, from a moment that only it knows."""
+MAX_PRESENTATIONS = 2
+"""Once, and once more after an answer that did not arrive. Never a third time."""
 USUAL_TIMEOUT = timedelta(seconds=10)
 SHORTEST_TIMEOUT = timedelta(seconds=3)
 

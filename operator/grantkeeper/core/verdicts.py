@@ -42,6 +42,21 @@ def accepted(facts: Facts) -> Verdict:
 
 def authorized(facts: Facts) -> Verdict:
     """A usable consent is held."""
+    verdict, aside = _judge_authorization(facts), describe_aside(facts)
+    return replace(verdict, message=f"{verdict.message} {aside}".lstrip()) if aside else verdict
+
+
+def describe_aside(facts: Facts) -> str:
+    """What came second and is kept, for whoever runs grantkeeper to look at; empty where nothing is."""
+    if not facts.kept_aside:
+        return ""
+    return (
+        "More tokens than one set came for this grant. What came second is kept in Secrets of the operator's namespace: "
+        f"{', '.join(facts.kept_aside)}. They end with the grant; once it has been refreshed again they are of no use, and can be deleted."
+    )
+
+
+def _judge_authorization(facts: Facts) -> Verdict:
     if (unkept := _judge_unkept(facts)) is not None:
         return unkept
     verdict = _judge_consent(facts)
