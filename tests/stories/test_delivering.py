@@ -147,15 +147,17 @@ async def test_what_becomes_too_long_is_not_written() -> None:
 
 async def test_one_pass_refreshes_delivers_and_reports_and_reads_nothing_for_it() -> None:
     scene = await Scene.open_consented()
-    scene.provider.answer = {**TOKENS, "access_token": "the-next"}
     reads: list[str] = []
 
     async def note() -> None:
         reads.append("a Secret")
 
     scene.cluster.troubles.append(Trouble("get", "secrets/", note, times=9))
-    scene.hands[0] += timedelta(minutes=50)
-    await scene.controller.keep((GRANT, scene.uid))
-    assert reads == []
-    assert (await scene.delivered())["data"]["access_token"] == "the-next"
-    assert (await scene.status())["tokenGeneration"] == 2
+    for generation in (2, 3, 4):
+        scene.provider.answer = {**TOKENS, "access_token": f"token-{generation}", "refresh_token": f"refresh-{generation}"}
+        scene.hands[0] += timedelta(minutes=50)
+        await scene.controller.keep((GRANT, scene.uid))
+        assert reads == []
+        assert (await scene.status())["tokenGeneration"] == generation
+        assert (await scene.delivered())["data"]["access_token"] == f"token-{generation}"
+        reads.clear()
