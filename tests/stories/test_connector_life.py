@@ -12,6 +12,8 @@ from fakes.provider import answer as answering
 from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.controller.running import CONNECTOR, GRANT
+from grantkeeper.core.reasons import Reason
+from grantkeeper.core.standing import Problem
 from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=50)
@@ -233,6 +235,26 @@ async def test_a_client_secret_that_changes_right_after_it_was_read_is_found_whe
     assert "client_secret=second" in scene.provider.sent[-1]
     assert len(scene.provider.sent) == 3
     assert (await scene.connector())["reasons"]["Ready"] == "Ready"
+
+
+async def test_a_client_secret_is_read_anew_after_a_second_and_at_once_when_the_client_is_rejected() -> None:
+    scene = await open_confidential()
+    name, connectors = (NAMESPACE, "calendar"), scene.controller.connectors
+
+    async def secret() -> str:
+        held = (await connectors.client(name)).client.secret
+        return held.get_secret_value() if held is not None else ""
+
+    await scene.pass_time(timedelta(seconds=10))
+    await scene.cluster.patch(SECRETS, NAMESPACE, "client", {"data": client_secret("second")["data"]})
+    scene.hands[0] += timedelta(seconds=0.9)
+    assert await secret() == "first"
+    scene.hands[0] += timedelta(seconds=0.1)
+    assert await secret() == "second"
+    await scene.cluster.patch(SECRETS, NAMESPACE, "client", {"data": client_secret("third")["data"]})
+    assert await secret() == "second"
+    connectors.note_problem(name, Problem(Reason.CLIENT_REJECTED, "The client is rejected."))
+    assert await secret() == "third"
 
 
 async def test_a_client_secret_that_changed_at_the_server_costs_nothing_while_the_token_lives() -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from fakes.cluster import Object
+from fakes.provider import TOKENS
+from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
 from grantkeeper.controller.assembling import assemble
+from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import NotFound
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, SETTINGS, Scene
 
@@ -140,3 +143,21 @@ async def test_what_becomes_too_long_is_not_written() -> None:
     scene.provider.answer = {**scene.provider.answer, "access_token": "x" * 200}
     await scene.pass_time(timedelta(minutes=50))
     assert await scene.reason() == "WriteFailed"
+
+
+async def test_one_pass_refreshes_delivers_and_reports_and_reads_nothing_for_it() -> None:
+    scene = await Scene.open_consented()
+    reads: list[str] = []
+
+    async def note() -> None:
+        reads.append("a Secret")
+
+    scene.cluster.troubles.append(Trouble("get", "secrets/", note, times=9))
+    for generation in (2, 3, 4):
+        scene.provider.answer = {**TOKENS, "access_token": f"token-{generation}", "refresh_token": f"refresh-{generation}"}
+        scene.hands[0] += timedelta(minutes=50)
+        await scene.controller.keep((GRANT, scene.uid))
+        assert reads == []
+        assert (await scene.status())["tokenGeneration"] == generation
+        assert (await scene.delivered())["data"]["access_token"] == f"token-{generation}"
+        reads.clear()

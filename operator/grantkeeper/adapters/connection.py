@@ -1,7 +1,7 @@
 """One connection to an authorization server: TLS, one HTTP/1.1 request, one answer, and the end of it.
 
 Whether a byte of a request has left must never be guessed, so what writes is here and in nobody's pool: h11 makes the bytes and reads
-them, and knows no sockets; `write` is the one line from which on something may have left.
+them, and knows no sockets. Before `send` nothing has left.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Connection:
     writer: asyncio.StreamWriter
 
     async def send(self, message: Message) -> None:
-        """Hand all of it to the kernel."""
+        """Hand all of it to the kernel; from here on something may have left."""
         self.writer.write(message.wire)
         await self.writer.drain()
         await asyncio.sleep(0)  # uvloop writes at the end of a round

@@ -133,8 +133,8 @@ async def _attempt(  # one of several, each with its share of the time
             asyncio.timeout_at(connected_by) as deadline,
             connected(address, place.port, place.host.rstrip("."), context) as connection,
         ):
-            course.sent = True
             deadline.reschedule(None)
+            course.sent = True
             timer = asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by)
             await connection.send(message)
             course.whole()
@@ -148,7 +148,7 @@ async def _attempt(  # one of several, each with its share of the time
                 body=body,
                 date=head.headers.get("date"),
             )
-    except (Unspeakable, OSError) as failure:
+    except (Unspeakable, OSError, RuntimeError) as failure:  # RuntimeError is uvloop's word for a connection that has gone meanwhile
         raise _explain(place.host, course, failure) from None
     finally:
         if timer is not None:

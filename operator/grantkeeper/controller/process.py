@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,12 +33,15 @@ log = structlog.get_logger()
 
 Coming = TypeVar("Coming")
 
+SWITCH_AFTER = 0.001
+"""Seconds for which the thread of the watches may keep the interpreter from an answer that waits to be stored; usual is five times that."""
 BEGIN_AGAIN_AFTER = 1.0
 """Seconds, while the API server is away or gives us no rights yet, and between two terms."""
 
 
 def run(settings: ControllerSettings) -> None:
     """Run until SIGTERM or SIGINT, or until the watches hang."""
+    sys.setswitchinterval(SWITCH_AFTER)
     looping.run(_run(settings))
 
 
