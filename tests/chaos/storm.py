@@ -26,7 +26,7 @@ from parts import PartFailed
 from parts.launcher import Installation
 from parts.progress import Step, step
 
-CONSENTING = 180.0
+CONSENTING = 300.0
 """Seconds that the first consents may take."""
 READ_EVERY = 0.5
 SEEN_WITHIN = 2.0
