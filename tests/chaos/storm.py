@@ -22,6 +22,7 @@ from chaos.sights import Sights
 from chaos.stage import NAMESPACE, Stage, grant_name
 from chaos.weather import Odds
 from chaos.wires import Wires
+from chaos.words import count_overlaps, find_terms, read_words
 from parts import PartFailed
 from parts.launcher import Installation
 from parts.progress import Step, step
@@ -130,6 +131,8 @@ class Storm:
         """End the controllers in order, and see the last of what they wrote."""
         await asyncio.gather(*(asyncio.to_thread(container.stop) for container in self.installation.controllers))
         await asyncio.sleep(SEEN_WITHIN)
+        words = read_words(self.installation.directory.glob("*controller*.log"))
+        self.evidence.overlaps = count_overlaps(find_terms(words, self.evidence.mishaps))
 
     async def _read_calls(self) -> None:
         """The ledger, a piece at a time; and whoever was asked and may not have been heard is heard again."""
