@@ -109,7 +109,7 @@ class Fury:
         next_at = self.count_calls() + self._chance.randint(*self.settings.calls_a_kill)
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if not self.blows or self.count_calls() < next_at:
+            if not self.blows or self.count_calls() < next_at or self.count(Kind.KILL) == self.settings.most_kills:
                 continue
             if (chosen := self._choose(self.settings.leader_share)) is not None:
                 chosen.killed_by = "at random"

@@ -32,6 +32,8 @@ class Settings:
     kills: int | None = None
     calls_a_kill: tuple[int, int] = (30, 100)
     """So many refreshes are between two kills: when nobody leads, nobody is killed, and a slow machine is not killed to death."""
+    most_kills: int | None = None
+    """Nobody is killed after so many."""
     mishap_every: float = 9.0
     """Something else happens to a replica so often, on average."""
     outage_every: float = 45.0
