@@ -35,7 +35,7 @@ SEEN_WITHIN = 2.0
 CONSENTED_FOR = 30
 """Seconds that the first tokens live, so that those who came first do not keep the others waiting."""
 TUNE_EVERY = 4.0
-LONGER, SHORTER, LONGEST = 1.1, 0.93, 120.0
+LONGER, SHORTER, LONGEST = 1.1, 0.93, 45.0
 """How tokens' lives change from one look to the next, and how long they get."""
 
 
