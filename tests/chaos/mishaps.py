@@ -188,6 +188,8 @@ class Fury:
 
     def _begin_life(self, replica: Replica) -> None:
         if replica.loses_pod:
+            if any(other.is_replaced for other in self.replicas):
+                return  # one after the other, so that nobody takes the Pod that was made for another
             replica.is_replaced = True
             self._tasks.add(task := asyncio.create_task(self._replace(replica)))
             task.add_done_callback(self._tasks.discard)
