@@ -30,6 +30,8 @@ from parts.progress import Step, step
 CONSENTING = 300.0
 """Seconds that the first consents may take."""
 READ_EVERY = 0.5
+ENDING = 20.0
+"""Seconds for the controllers to end, and for the judgement."""
 SEEN_WITHIN = 2.0
 """Seconds for the last versions to be seen."""
 CONSENTED_FOR = 30
@@ -47,6 +49,8 @@ class Storm:
     installation: Installation
     wires: Wires
     settings: Settings
+    created_at: float
+    """When all of it began, by the monotonic clock."""
     evidence: Evidence = field(default_factory=Evidence)
     lifetimes: list[float] = field(default_factory=lambda: [float(CONSENTED_FOR)])
     """Of access tokens, in seconds: from the first consents on, as the machine kept up."""
@@ -109,8 +113,11 @@ class Storm:
         settings = self.settings
         self.stage.server.set_weather(settings.odds, f"{settings.seed}/weather")
         self.began_at, begun = time(), monotonic()
+        lasting = settings.storm
+        if settings.whole is not None:
+            lasting = min(lasting, settings.whole - settings.settling - ENDING - (begun - self.created_at))
         with step(f"the storm, seed {settings.seed}") as blowing:
-            while monotonic() - begun < settings.storm and not self._is_enough():
+            while monotonic() - begun < lasting and not self._is_enough():
                 blowing.say(self._tell())
                 await asyncio.sleep(READ_EVERY)
 
