@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 
 from bench import screen
 from bench.figures import find_faults
@@ -42,6 +43,7 @@ def main() -> int:
 
 def run(chosen: Settings) -> Judgement:
     """Let a storm blow with these settings, and judge it."""
+    created_at = monotonic()
     print(describe(chosen), flush=True)  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="grantkeeper-chaos-") as name:
         directory = Path(name)
@@ -52,7 +54,7 @@ def run(chosen: Settings) -> Judgement:
                 installed(stage, directory / "grantkeeper", [wire.port for wire in wires.all]) as installation,
             ):
                 stage.build()
-                storm = Storm(stage, installation, wires, chosen)
+                storm = Storm(stage, installation, wires, chosen, created_at)
                 try:
                     asyncio.run(storm.rage())
                 finally:
@@ -69,7 +71,7 @@ def describe(chosen: Settings) -> str:
     """What is about to happen, in a sentence or two."""
     what = f"{chosen.grants} grants, tokens of {chosen.lifetime} s, {REPLICAS} replicas, seed {chosen.seed}"
     if chosen.refreshes is None or chosen.kills is None:
-        return f"{what}: {chosen.storm / 60:.1f} minutes of storm, and some three around it."
+        return f"{what}: {chosen.storm / 60:.1f} minutes of storm, and what it takes around it."
     return (
         f"{what}: until {chosen.refreshes:,} refreshes and {chosen.kills:,} kills are reached, an hour or more; "
         f"not beyond {chosen.storm / 60:.0f} minutes."

@@ -56,6 +56,7 @@ def judge(
         count(rules.THRICE, presented, "presentations"),
         count(rules.CODE_TWICE, sum(call.grant_type == CODE for call in evidence.calls), "codes"),
         count(rules.AT_ONCE, presented, "presentations"),
+        Figure("two leaders at once, by their own words", "", evidence.overlaps, None, ""),
         count(rules.UNCLAIMED, presented, "presentations"),
         count(rules.STRANGE, presented, "presentations"),
         count(rules.TURNED_BACK, len(evidence.sealed), "sealed versions"),

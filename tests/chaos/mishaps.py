@@ -109,7 +109,7 @@ class Fury:
         next_at = self.count_calls() + self._chance.randint(*self.settings.calls_a_kill)
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if not self.blows or self.count_calls() < next_at:
+            if not self.blows or self.count_calls() < next_at or self.count(Kind.KILL) == self.settings.most_kills:
                 continue
             if (chosen := self._choose(self.settings.leader_share)) is not None:
                 chosen.killed_by = "at random"
@@ -188,6 +188,8 @@ class Fury:
 
     def _begin_life(self, replica: Replica) -> None:
         if replica.loses_pod:
+            if any(other.is_replaced for other in self.replicas):
+                return  # one after the other, so that nobody takes the Pod that was made for another
             replica.is_replaced = True
             self._tasks.add(task := asyncio.create_task(self._replace(replica)))
             task.add_done_callback(self._tasks.discard)

@@ -27,11 +27,15 @@ class Settings:
     """Of the grants. Are fewer Ready, tokens live longer from then on; are more, they live shorter again, down to the above."""
     storm: float = 390
     """How long it blows, at most."""
+    whole: float | None = 590
+    """How long all of it takes, at most: a machine that is slow to begin has a shorter storm."""
     refreshes: int | None = None
     """With `kills`: it ends as soon as both are reached; None where only time ends it."""
     kills: int | None = None
     calls_a_kill: tuple[int, int] = (30, 100)
     """So many refreshes are between two kills: when nobody leads, nobody is killed, and a slow machine is not killed to death."""
+    most_kills: int | None = None
+    """Nobody is killed after so many."""
     mishap_every: float = 9.0
     """Something else happens to a replica so often, on average."""
     outage_every: float = 45.0
@@ -58,6 +62,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         settings = replace(
             settings,
             storm=3 * 3600.0,
+            whole=None,
             refreshes=100_000,
             kills=1_000,
             ready=(0.4, 0.7),

@@ -22,19 +22,22 @@ from chaos.sights import Sights
 from chaos.stage import NAMESPACE, Stage, grant_name
 from chaos.weather import Odds
 from chaos.wires import Wires
+from chaos.words import count_overlaps, find_terms, read_words
 from parts import PartFailed
 from parts.launcher import Installation
 from parts.progress import Step, step
 
-CONSENTING = 180.0
+CONSENTING = 300.0
 """Seconds that the first consents may take."""
 READ_EVERY = 0.5
+ENDING = 20.0
+"""Seconds for the controllers to end, and for the judgement."""
 SEEN_WITHIN = 2.0
 """Seconds for the last versions to be seen."""
 CONSENTED_FOR = 30
 """Seconds that the first tokens live, so that those who came first do not keep the others waiting."""
 TUNE_EVERY = 4.0
-LONGER, SHORTER, LONGEST = 1.1, 0.93, 120.0
+LONGER, SHORTER, LONGEST = 1.1, 0.93, 45.0
 """How tokens' lives change from one look to the next, and how long they get."""
 
 
@@ -46,6 +49,8 @@ class Storm:
     installation: Installation
     wires: Wires
     settings: Settings
+    created_at: float
+    """When all of it began, by the monotonic clock."""
     evidence: Evidence = field(default_factory=Evidence)
     lifetimes: list[float] = field(default_factory=lambda: [float(CONSENTED_FOR)])
     """Of access tokens, in seconds: from the first consents on, as the machine kept up."""
@@ -108,8 +113,11 @@ class Storm:
         settings = self.settings
         self.stage.server.set_weather(settings.odds, f"{settings.seed}/weather")
         self.began_at, begun = time(), monotonic()
+        lasting = settings.storm
+        if settings.whole is not None:
+            lasting = min(lasting, settings.whole - settings.settling - ENDING - (begun - self.created_at))
         with step(f"the storm, seed {settings.seed}") as blowing:
-            while monotonic() - begun < settings.storm and not self._is_enough():
+            while monotonic() - begun < lasting and not self._is_enough():
                 blowing.say(self._tell())
                 await asyncio.sleep(READ_EVERY)
 
@@ -130,6 +138,8 @@ class Storm:
         """End the controllers in order, and see the last of what they wrote."""
         await asyncio.gather(*(asyncio.to_thread(container.stop) for container in self.installation.controllers))
         await asyncio.sleep(SEEN_WITHIN)
+        words = read_words(self.installation.directory.glob("*controller*.log"))
+        self.evidence.overlaps = count_overlaps(find_terms(words, self.evidence.mishaps))
 
     async def _read_calls(self) -> None:
         """The ledger, a piece at a time; and whoever was asked and may not have been heard is heard again."""

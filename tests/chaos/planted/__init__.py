@@ -47,7 +47,7 @@ PLANTS: Mapping[str, Plant] = {
     ),
     "commit-unfenced": Plant(
         "What came is written over whatever stands, without resourceVersion.",
-        replace(_CALM, storm=200, calls_a_kill=(20, 40), failpoints=("commit.journaled:stop",), frozen=(75.0, 80.0)),
+        replace(_CALM, storm=170, most_kills=1, failpoints=("commit.journaled:stop",), frozen=(75.0, 80.0)),
         frozenset({rules.TURNED_BACK}),
     ),
     "journal-not-replayed": Plant(
