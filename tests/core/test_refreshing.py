@@ -23,10 +23,12 @@ from grantkeeper.core.refreshing import (
     refresh_at,
     urgency_of_refresh,
 )
+from grantkeeper.core.schedule import SHORTEST
 from grantkeeper.core.verdicts import fresh
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MADE = NOW - timedelta(minutes=30)
+ASKED = MADE + SHORTEST
 DUE = NOW + timedelta(minutes=15)
 SOON = NOW + timedelta(seconds=40)
 READY = ConnectorFacts("calendar", exists=True, ready=True, endpoints_known=True)
@@ -43,7 +45,8 @@ FOREVER = replace(HELD, expires_at=None, due_at=None)
     ("given", "at", "urgency"),
     [
         pytest.param(IDLE, DUE, Urgency.ROUTINE, id="nobody asks"),
-        pytest.param(WISHED, MADE, Urgency.WISHED, id="somebody asks"),
+        pytest.param(WISHED, ASKED, Urgency.WISHED, id="somebody asks"),
+        pytest.param(replace(WISHED, holding=replace(HELD, obtained_at=NOW)), NOW + SHORTEST, Urgency.ROUTINE, id="they have just come"),
         pytest.param(replace(WISHED, refresh_wish_not_before=SOON), SOON, Urgency.ROUTINE, id="somebody asks again"),
         pytest.param(replace(WISHED, refresh_wish_not_before=NOW), NOW, Urgency.WISHED, id="somebody asks again, a minute later"),
         pytest.param(
@@ -52,10 +55,10 @@ FOREVER = replace(HELD, expires_at=None, due_at=None)
         pytest.param(replace(WISHED, retry_not_before=SOON), SOON, Urgency.WISHED, id="failed just now"),
         pytest.param(replace(WISHED, claim_respected_until=SOON), SOON, Urgency.WISHED, id="another holds a claim"),
         pytest.param(replace(IDLE, holding=FOREVER), None, Urgency.ROUTINE, id="never expires"),
-        pytest.param(replace(WISHED, holding=FOREVER), MADE, Urgency.WISHED, id="never expires, and somebody asks"),
+        pytest.param(replace(WISHED, holding=FOREVER), ASKED, Urgency.WISHED, id="never expires, and somebody asks"),
         pytest.param(replace(IDLE, is_hurried=True), MADE, Urgency.AWAITED, id="begun, within the leeway: whoever had asked, it goes on"),
         pytest.param(DEAD, None, Urgency.WISHED, id="may be spent"),
-        pytest.param(replace(DEAD, is_revivable=True), MADE, Urgency.WISHED, id="refused by the server"),
+        pytest.param(replace(DEAD, is_revivable=True), ASKED, Urgency.WISHED, id="refused by the server"),
         pytest.param(replace(DEAD, is_revivable=True, refresh_wish=""), None, Urgency.ROUTINE, id="refused, and nobody asks"),
         pytest.param(
             replace(DEAD, is_revivable=True, refresh_wish="", is_hurried=True), MADE, Urgency.AWAITED, id="refused, tried again, and lost"

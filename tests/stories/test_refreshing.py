@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from fakes.provider import MemoryProvider
 from grantkeeper.adapters.provider import CONNECT_BY
 from grantkeeper.core.messages import Answer, Request
+from grantkeeper.core.refreshing import REFRESH_ANNOTATION
 from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderUnsent
 from stories.scene import Scene
 
@@ -113,8 +114,13 @@ def _answer(status: int, document: dict[str, object]) -> Answer:
     return Answer(status=status, content_type="application/json", retry_after=None, body=json.dumps(document).encode(), date=None)
 
 
-async def play(fates: list[Fate], check: Callable[[StrictServer], None] = lambda _: None) -> tuple[Scene, StrictServer]:
-    """Consent once, then let the hours go by, starting the controller again whenever it was killed."""
+async def play(
+    fates: list[Fate], check: Callable[[StrictServer], None] = lambda _: None, *, is_wished: bool = False
+) -> tuple[Scene, StrictServer]:
+    """Consent once, then let the hours go by, starting the controller again whenever it was killed.
+
+    Where it `is_wished`, somebody asks for another refresh all the time.
+    """
     scene = await Scene.open()
     server = StrictServer(list(fates))
     scene.provider = server
@@ -122,7 +128,9 @@ async def play(fates: list[Fate], check: Callable[[StrictServer], None] = lambda
     await scene.bring(await scene.asked())
     await scene.settle()
     assert await scene.reason() == "Ready"
-    for _ in range(3 * len(fates) + 4):
+    for number in range(3 * len(fates) + 4):
+        if is_wished:
+            await scene.patch(metadata={"annotations": {REFRESH_ANNOTATION: str(number)}})
         try:
             await scene.pass_time(timedelta(minutes=20))
         except Killed:
@@ -143,9 +151,9 @@ async def _settle_alive(scene: Scene) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(fates=st.lists(st.sampled_from(Fate), max_size=12))
-def test_a_refresh_token_is_presented_once_and_once_more_only_after_an_answer_that_was_lost(fates: list[Fate]) -> None:
-    _, server = asyncio.run(play(fates))
+@given(fates=st.lists(st.sampled_from(Fate), max_size=12), is_wished=st.booleans())
+def test_a_refresh_token_is_presented_once_and_once_more_only_after_an_answer_that_was_lost(fates: list[Fate], is_wished: bool) -> None:
+    _, server = asyncio.run(play(fates, is_wished=is_wished))
     for token, seen in server.ledger.items():
         unanswered = [fate for fate in seen if fate in UNANSWERED]
         assert len(unanswered) <= 2, f"{token} was presented a third time after two lost answers: {seen}"
@@ -155,11 +163,13 @@ def test_a_refresh_token_is_presented_once_and_once_more_only_after_an_answer_th
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(fates=st.lists(st.sampled_from([Fate.GRANTED, *UNSENT, Fate.LATER, Fate.REJECTED, Fate.FAILED]), max_size=10))
-def test_what_spends_nothing_costs_no_consent(fates: list[Fate]) -> None:
+@given(
+    fates=st.lists(st.sampled_from([Fate.GRANTED, *UNSENT, Fate.LATER, Fate.REJECTED, Fate.FAILED]), max_size=10), is_wished=st.booleans()
+)
+def test_what_spends_nothing_costs_no_consent(fates: list[Fate], is_wished: bool) -> None:
     if fates.count(Fate.KILLED_UNSENT) > 1:
         return  # twice in a row cannot be told from two lost answers
-    scene, server = asyncio.run(play(fates))
+    scene, server = asyncio.run(play(fates, is_wished=is_wished))
     assert not server.is_dead
     assert asyncio.run(scene.reason()) == "Ready"
 

@@ -13,6 +13,7 @@ from grantkeeper.core import clocks, schedule
 from grantkeeper.core.facts import Facts, Holding
 from grantkeeper.core.pacing import Urgency
 from grantkeeper.core.records import Claim
+from grantkeeper.core.schedule import SHORTEST
 from grantkeeper.core.times import to_text
 from grantkeeper.core.tokens import TokenSet
 
@@ -96,7 +97,8 @@ def _asked_at(facts: Facts) -> datetime | None:
     """From when on the refresh that somebody asks for may be made. A moment that stays: nobody has noted when it was asked for."""
     if not facts.refresh_wish or facts.holding is None:
         return None
-    return facts.refresh_wish_not_before or facts.holding.obtained_at
+    soonest = facts.holding.obtained_at + SHORTEST
+    return max(soonest, facts.refresh_wish_not_before or soonest)
 
 
 def _why_no_refresh(facts: Facts) -> str | None:
