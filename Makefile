@@ -14,7 +14,7 @@ export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup parts demo check test test-fast bench lock clean
+.PHONY: help setup parts demo check test test-fast bench chaos lock clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ test-fast: setup ## The inner loop, in seconds: the tests that need no cluster, 
 
 bench: setup ## What the controller costs, each figure beside an anchor of the same run (LONG=1: longer windows, everything due at once)
 	@$(BIN)/python -m bench
+
+chaos: setup ## Three replicas killed, stopped and cut off at random, judged by the server's ledger (LONG=1: 1,000 kills; SEED=x)
+	@$(BIN)/python -m chaos
 
 check: setup ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check

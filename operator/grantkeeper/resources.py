@@ -239,6 +239,7 @@ class UserGrantStatus:
     last_refresh_time: Moment | None = None
     next_refresh_time: Moment | None = None
     last_failure_time: Moment | None = None
+    last_handled_refresh: str | None = None
     failed_refreshes: int | None = None
     sealed_secret_name: str | None = None
     conditions: tuple[Condition, ...] = ()

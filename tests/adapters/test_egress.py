@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
 from fakes.scripted_server import Canary, canary
+from grantkeeper.adapters import egress
 from grantkeeper.adapters.egress import judge
 from grantkeeper.adapters.provider import Provider
 from grantkeeper.errors import ProviderDistrusted, ProviderUnsent
@@ -91,3 +94,21 @@ async def test_the_canary_would_sing(spelling: str) -> None:
             await made.fetch(f"https://{spelling}:{bird.port}/", ca_bundle=None, timeout=timedelta(seconds=1.5))
         assert bird.connections == 1
     await made.aclose()
+
+
+async def test_what_a_name_was_resolved_to_is_kept_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{len(asked)}", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    resolver = egress.Resolver()
+    try:
+        assert [list(await resolver.look_up("a.test", 443)) for _ in range(2)] == [["192.0.2.1"], ["192.0.2.1"]]
+        assert list(await resolver.look_up("b.test", 443)) == ["192.0.2.2"]
+        monkeypatch.setattr(egress, "_KEPT_FOR", -1.0)
+        assert [list(await resolver.look_up("c.test", 443)) for _ in range(2)] == [["192.0.2.3"], ["192.0.2.4"]], "the moment is over"
+    finally:
+        resolver.close()

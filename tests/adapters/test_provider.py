@@ -254,6 +254,43 @@ async def test_a_handshake_that_never_ends_sends_nothing(provider: Provider, ca:
         assert bird.connections == 1
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["too late", "given up"])
+async def test_a_handshake_that_is_not_waited_for_leaves_no_connection(provider: Provider, ca: CA, is_cancelled: bool) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        while await reader.read(1024):
+            pass
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(read, "127.0.0.1", 0) as silent:
+        request = asyncio.create_task(send(provider, post(silent.sockets[0].getsockname()[1]), ca, timeout=AT_ONCE))
+        await begun.wait()
+        if is_cancelled:
+            request.cancel()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else ProviderUnsent):
+            await request
+        await asyncio.wait_for(ended.wait(), 2)
+
+
+@pytest.mark.parametrize("token", ["two\r\nlines", "日本"], ids=["a line end", "no ASCII"])
+async def test_what_http_has_no_place_for_is_not_sent(provider: Provider, server: ScriptedServer, ca: CA, token: str) -> None:
+    headers = {"Authorization": SecretStr(f"Bearer {token}")}
+    with pytest.raises(ProviderUnsent, match="letters that HTTP has no place for") as caught:
+        await send(provider, Request("GET", f"https://127.0.0.1:{server.port}/userinfo", headers, SecretStr("")), ca)
+    assert token not in repr(caught.value)
+    assert server.received == []
+
+
+async def test_an_answer_that_is_announced_and_comes_in_parts_is_read(provider: Provider, server: ScriptedServer, ca: CA) -> None:
+    parts = b"HTTP/1.1 200 Yes\r\nContent-Type: a\r\nContent-Type: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    server.answer(Script(100, parts, {}))
+    answer = await send(provider, post(server.port), ca)
+    assert (answer.status, answer.content_type, answer.body) == (200, "a, b", b"{}")
+
+
 async def test_a_handshake_that_is_cut_off_sends_nothing(provider: Provider, ca: CA) -> None:
     server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
     async with server:

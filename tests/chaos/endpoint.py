@@ -13,8 +13,10 @@ from typing import Any, Self
 
 import httpx
 
+from chaos.evidence import Call, read_call
 from chaos.families import LEEWAY, Entry, Family, Manner
 from chaos.serving import Arrival
+from chaos.weather import Odds
 from parts.certificates import make_ca
 from parts.processes import Child, free_port
 
@@ -31,10 +33,11 @@ class TokenServer:
         self.ca_bundle = base64.b64encode(authority.path.read_bytes()).decode()
         self.url = f"https://localhost:{(port := free_port())}"
         certificate, key = authority.issue(["localhost", "127.0.0.1"])
-        self._command = [sys.executable, "-m", "chaos.tokenserver", str(certificate), str(key), str(port)]
+        control = free_port()
+        self._command = [sys.executable, "-m", "chaos.tokenserver", str(certificate), str(key), str(port), str(control)]
         self._log = directory / "tokenserver.log"
         context = ssl.create_default_context(cafile=authority.path)
-        self._client = httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30)
+        self._client = httpx.Client(base_url=f"https://localhost:{control}", verify=context, trust_env=False, timeout=30)
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -61,7 +64,7 @@ class TokenServer:
 
     def consent(self, family: Family, link: str) -> Arrival:  # noqa: ARG002  # nobody needs to be shown a page here
         """Somebody consents, and their browser comes back."""
-        return Arrival(str(self._ask("POST", "/control/codes", json=asdict(family))["code"]), None)
+        return Arrival(self.issue_code(family), None)
 
     def let_live(self, family: Family) -> None:
         """The family knows by itself how long its later tokens live."""
@@ -77,6 +80,31 @@ class TokenServer:
     def ledger(self, since: int = 0) -> list[Entry]:
         """What was presented in anybody's name, after the first `since`."""
         return [Entry(*entry) for entry in self._ask("GET", f"/control/ledger/{since}")["entries"]]
+
+    def set_weather(self, odds: Odds, seed: str) -> None:
+        """What happens to token requests from now on."""
+        self._ask("PUT", "/control/weather", json={"odds": asdict(odds), "seed": seed})
+
+    def set_lifetime(self, seconds: int) -> None:
+        """Let all access tokens from now on live so long, whatever their family says."""
+        self._ask("PUT", f"/control/lifetime/{seconds}")
+
+    def reset_all(self, seconds: float) -> None:
+        """Reset each new connection for so long, before a request is read."""
+        self._ask("PUT", f"/control/away/{seconds:.3f}")
+
+    def refuse_all(self, seconds: float) -> None:
+        """Accept no connection for so long."""
+        self._ask("PUT", f"/control/refusing/{seconds:.3f}")
+
+    def calls(self, since: int = 0) -> tuple[list[Call], list[Call]]:
+        """What became of token requests, after the first `since`; and those that are not over yet."""
+        told = self._ask("GET", f"/control/calls/{since}")
+        return [read_call(call) for call in told["calls"]], [read_call(call) for call in told["open"]]
+
+    def issue_code(self, family: Family) -> str:
+        """A code for a consent."""
+        return str(self._ask("POST", "/control/codes", json=asdict(family))["code"])
 
     def is_ended(self, account: str) -> bool:
         """Whether the account's newest consent is over: revoked, or ended by a spent token."""

@@ -73,6 +73,8 @@ class Book:
     """All families of a server, and the ledger."""
 
     entries: list[Entry] = field(default_factory=list)
+    lifetime: int | None = None
+    """Of access tokens from now on, in seconds; None where each family says it."""
     _codes: dict[str, Family] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
     _refresh: dict[str, Family] = field(default_factory=dict)
@@ -116,6 +118,15 @@ class Book:
         """Whose access token this is."""
         return self._access[access_token][0].account if self.is_active(access_token, now) else None
 
+    def is_spent(self, given: str) -> bool:
+        """Whether a code or a refresh token has been used before."""
+        return given in self._used or ((family := self._refresh.get(given)) is not None and given in family.spent)
+
+    def account_of_given(self, given: str) -> str:
+        """Who was given a code or a refresh token; empty where nobody was."""
+        family = self._codes.get(given) or self._refresh.get(given)
+        return family.account if family is not None else ""
+
     def is_ended(self, account: str) -> bool:
         """Whether the account's consent is over at the server."""
         return account in self._families and self._families[account].is_ended
@@ -142,7 +153,7 @@ class Book:
 
     def _grant(self, family: Family, grant_type: str, now: float) -> dict[str, Any]:
         is_first = grant_type == "authorization_code"
-        lifetime = family.lifetime if is_first else family.later
+        lifetime = self.lifetime or (family.lifetime if is_first else family.later)
         access_token = f"at-{secrets.token_hex(16)}"
         self._access[access_token] = (family, now + lifetime)
         members = {"access_token": access_token, "token_type": "Bearer", "expires_in": lifetime, "scope": "calendar.read"}

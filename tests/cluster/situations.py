@@ -88,7 +88,7 @@ TABLE = (
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_KEY_MISSING, "keyless", "add it, or name another key in spec.clientSecretRef.key"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_NOT_OFFERED, "unlabelled", "label it grantkeeper.dev/connector=unlabelled"),
     Situation(CONNECTOR, "ResolvedRefs", R.SECRET_INVALID, "broken", "or holds a line break; write it without a newline"),
-    Situation(CONNECTOR, "Reachable", R.CLIENT_REJECTED, "rejected", "the client secret or spec.clientAuthentication"),
+    Situation(CONNECTOR, "Reachable", R.CLIENT_REJECTED, "rejected", "correct the client secret, spec.clientAuthentication"),
     Situation(CONNECTOR, "Reachable", R.UNREACHABLE, "away", "127.0.0.1 accepted no connection"),
 )
 """All of core/reasons.py. `Pending` of a connector stands under the one condition where it lasts: the others are judged together,

@@ -205,6 +205,18 @@ def test_kubectl_get_shows(
     assert {name: cell for name, cell in shown.items() if name not in {"Name", "Age"}} == columns
 
 
+@pytest.mark.parametrize(("length", "code"), [(256, 200), (257, 422)])
+def test_a_wish_for_a_refresh_is_shown_up_to_256_characters(api: httpx.Client, namespace: str, length: int, code: int) -> None:
+    create(api, GRANT, namespace)
+    answer = api.patch(
+        f"{path_of(GRANT, namespace)}/{GRANT['metadata']['name']}/status",
+        params={"dryRun": "All"},
+        json={"status": {"lastHandledRefresh": length * "é"}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert answer.status_code == code, answer.text
+
+
 @pytest.mark.parametrize("selector", ["spec.user=alice@example.com", "spec.connectorRef.name=git"])
 def test_grants_are_found_by(api: httpx.Client, namespace: str, selector: str) -> None:
     create(api, GRANT, namespace)

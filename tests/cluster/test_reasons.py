@@ -71,9 +71,9 @@ def test_reason_is_said_where_it_holds(prepared: Stage, situation: Situation) ->
         assert situation.says, "what is to be done about it is not tried"
     _see_it_is_consistent(found, situation.kind)
     ready = condition(found, "Ready")
-    if situation.kind == GRANT and ready["status"] != "Unknown" and ready["reason"] in {situation.reason, Reason.READY}:
+    if ready["status"] != "Unknown" and ready["reason"] in {situation.reason, Reason.READY}:
         kind = "Normal" if ready["status"] == "True" or ready["reason"] in AS_WANTED else "Warning"
-        wait_for(lambda: (kind, ready["reason"]) in _read_events(prepared, situation.name), f"an Event of {situation.name}", within=10)
+        wait_for(lambda: (kind, ready["reason"]) in _read_events(prepared, found), f"an Event of {situation.name}", within=10)
 
 
 def test_scopes_that_are_granted_beyond_what_was_asked_are_recorded(prepared: Stage) -> None:
@@ -101,11 +101,11 @@ def _see_it_is_consistent(found: Object, kind: str) -> None:
         assert (stalled["status"], stalled["reason"], stalled["message"]) == ("True", stalling["reason"], stalling["message"])
 
 
-def _read_events(stage: Stage, name: str) -> set[tuple[str, str]]:
-    """The type and reason of each Event about a grant, as kubectl shows them."""
-    written = stage.control_plane.kubectl(
-        "get", "events", "-n", stage.namespace, "--field-selector", f"involvedObject.name={name}", "-o", "json"
-    )
+def _read_events(stage: Stage, about: Object) -> set[tuple[str, str]]:
+    """The type and reason of each Event about a grant or a connector, as kubectl shows them."""
+    metadata = about["metadata"]
+    chosen = f"involvedObject.kind={about['kind']},involvedObject.uid={metadata['uid']}"
+    written = stage.control_plane.kubectl("get", "events", "-n", metadata["namespace"], "--field-selector", chosen, "-o", "json")
     return {(event["type"], event["reason"]) for event in json.loads(written)["items"]}
 
 

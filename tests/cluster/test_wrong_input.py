@@ -134,7 +134,7 @@ def test_a_client_secret_that_the_server_rejects_ends_no_grant(stage: Stage) -> 
     _write_client_secret(stage, "calendar", {"clientSecret": b"not the right one"})
     rejected = stage.wait_connector("calendar", _says("ClientRejected"))
     assert condition(rejected, "Stalled")["status"] == "True"
-    assert "correct spec.clientID, the client secret or spec.clientAuthentication" in condition(rejected, "Reachable")["message"]
+    assert "If spec.clientID is wrong, delete this connector" in condition(rejected, "Reachable")["message"]
     alive = stage.get(stage.grant_path())
     assert condition(alive, "Ready")["status"] == "True", "the token lives"
     assert "rejects the client" in condition(alive, "Fresh")["message"]

@@ -88,13 +88,14 @@ def test_what_is_awaited_goes_first_and_then_what_expires_first() -> None:
     ranks = [
         Rank(Urgency.AWAITED, START),
         Rank(Urgency.AWAITED, START + SECOND),
+        Rank(Urgency.WISHED, START),
         Rank(Urgency.ROUTINE, START - SECOND),
         Rank(Urgency.ROUTINE, START),
     ]
     assert all(earlier < later for earlier, later in pairwise(ranks))
 
 
-@pytest.mark.parametrize(("urgency", "at"), [(Urgency.AWAITED, START), (Urgency.ROUTINE, START + SECOND)])
+@pytest.mark.parametrize(("urgency", "at"), [(Urgency.AWAITED, START), (Urgency.WISHED, START + SECOND), (Urgency.ROUTINE, START + SECOND)])
 def test_a_gate_may_open_earlier_to_what_is_awaited(urgency: Urgency, at: datetime) -> None:
     assert Gate(opens_at=START + SECOND, opens_to_awaited_at=START).admits_at(urgency) == at
     assert Gate().admits_at(urgency) is None

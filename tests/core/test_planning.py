@@ -12,9 +12,10 @@ from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.pacing import Urgency
-from grantkeeper.core.planning import Act, Step, needs_turn, plan, refresh_at
+from grantkeeper.core.planning import Act, Step, needs_turn, plan
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
+from grantkeeper.core.refreshing import refresh_at
 from grantkeeper.core.tokens import IDClaims
 from grantkeeper.core.verdicts import token_state
 

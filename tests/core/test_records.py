@@ -29,7 +29,7 @@ WHOLE = Sealed(
     claim=CLAIM.model_copy(update={"set_aside": CLAIM}),
     outcome=Attempt(hash="f" * 64, reason="Refreshed", time=NOW, spec_generation=1),
     deliveries={"token": Delivery(id="d", uid="u")},
-    handled=Handled(connect=("a" * 64,)),
+    handled=Handled(connect=("a" * 64,), refresh="now", refreshed_at=NOW),
     meta=Meta(generation=3, attempt="a0", obtained_at=NOW, expires_at=NOW + timedelta(hours=1), kid="k"),
 )
 

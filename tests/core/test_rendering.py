@@ -16,6 +16,7 @@ from grantkeeper.core.records import Delivery
 from grantkeeper.core.rendering import (
     bring_up_to_date,
     compare,
+    digest,
     find_surplus,
     find_template_fault,
     read_copy,
@@ -142,17 +143,17 @@ def decorated() -> dict[str, Any]:
     ],
 )
 def test_compare(secret: dict[str, Any] | None, delivery: Delivery | None, expected: Copy) -> None:
-    assert compare(read_copy(secret) if secret else None, delivery, WANTED) is expected
+    assert compare(read_copy(secret) if secret else None, delivery, WANTED, digest(WANTED)) is expected
 
 
 def test_what_the_grant_asks_for_is_held_to() -> None:
     delivery, wanted = Delivery(id="d1", uid="s"), write_copy(GRANT, DRESSED, TOKEN, "d1")
-    assert compare(read_copy(stored(wanted)), delivery, wanted) is Copy.CURRENT
-    assert compare(read_copy(stored()), delivery, wanted) is Copy.STALE
+    assert compare(read_copy(stored(wanted)), delivery, wanted, digest(wanted)) is Copy.CURRENT
+    assert compare(read_copy(stored()), delivery, wanted, digest(wanted)) is Copy.STALE
     for part in ("labels", "annotations"):
         changed = stored(wanted)
         changed["metadata"][part] = {**wanted["metadata"][part], "team": "other", "note": "other"}
-        assert compare(read_copy(changed), delivery, wanted) is Copy.STALE
+        assert compare(read_copy(changed), delivery, wanted, digest(wanted)) is Copy.STALE
 
 
 def test_what_others_added_stays_and_what_the_grant_asks_for_no_more_goes() -> None:

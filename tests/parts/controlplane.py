@@ -35,16 +35,17 @@ CONTROLLER_MANAGER = "system:kube-controller-manager"
 class ControlPlane:
     """A running control plane, as a context manager; everything it writes is in `directory`.
 
-    `kubeconfig` is the administrator's; `url` and `ca` are for clients of other accounts.
+    `kubeconfig` is the administrator's; `url` and `ca` are for clients of other accounts. What is not audited costs less.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, audited: bool = True) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.kubeconfig = directory / "admin.kubeconfig"
         self._etcd_port = free_port()
+        self._audited = audited
         self._tokens = {ADMIN: secrets.token_hex(), CONTROLLER_MANAGER: secrets.token_hex()}
         self._children: list[Child] = []
 
@@ -188,14 +189,19 @@ class ControlPlane:
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={files / 'service-accounts.key'}",
                 f"--service-account-signing-key-file={files / 'service-accounts.key'}",
-                f"--audit-policy-file={files / 'audit-policy.json'}",
-                f"--audit-log-path={files / 'audit.log'}",
-                "--audit-log-mode=blocking",  # an answered call is in the log
-                "--audit-log-maxsize=10000",  # one file for the whole run
+                *(self._auditing() if self._audited else ()),
             ],
         )
         with self.client() as client:
             child.wait_until(lambda: _is_ok(client, "/readyz"), timeout=STARTING)
+
+    def _auditing(self) -> tuple[str, ...]:
+        return (
+            f"--audit-policy-file={self.directory / 'audit-policy.json'}",
+            f"--audit-log-path={self.directory / 'audit.log'}",
+            "--audit-log-mode=blocking",  # an answered call is in the log
+            "--audit-log-maxsize=10000",  # one file for the whole run
+        )
 
     def _start_controller_manager(self, program: Path) -> None:
         child = self._start(

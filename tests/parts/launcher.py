@@ -162,6 +162,32 @@ class Installation:
         """The logs of all processes, of all their lives."""
         return [container.log for container in self._containers.values()]
 
+    def await_successor(self, container: Container) -> Object:
+        """Delete the Pod of a process that is gone, as whoever drains a node does; the Pod that its Deployment has made in its place."""
+        name, spec = container.pod["metadata"]["name"], container.pod["spec"]
+        with self.control_plane.client() as client:
+            pods = f"/api/v1/namespaces/{self.namespace}/pods"
+            account = f"spec.serviceAccountName={spec['serviceAccountName']}"
+            known = {pod["metadata"]["uid"] for pod in client.get(pods, params={"fieldSelector": account}).json()["items"]}
+            client.request("DELETE", f"{pods}/{name}", json={"gracePeriodSeconds": 0}).raise_for_status()
+            deadline = time.monotonic() + STARTING
+            while time.monotonic() < deadline:
+                found = client.get(pods, params={"fieldSelector": account}).json()["items"]
+                for pod in found:
+                    if pod["metadata"]["uid"] not in known:
+                        return dict(pod)
+                time.sleep(0.1)
+        raise PartFailed(f"no Pod was made in the place of {name}")
+
+    def run_successor(self, container: Container, pod: Object) -> Container:
+        """Run a Pod in the place of another, on its way to the API server; nothing of that one's disk is left to it."""
+        self._ways = [int(container.environment["KUBERNETES_SERVICE_PORT"])]
+        successor = Container(pod, translate(pod, self._machine_for(pod)), self.directory / f"{pod['metadata']['name']}.log")
+        place = next(place for place, there in self._containers.items() if there is container)
+        self._containers[place] = successor
+        self._report_running(pod)
+        return successor
+
     def _install(self) -> list[Object]:
         """Apply the chart; return its Deployments."""
         self.control_plane.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}])

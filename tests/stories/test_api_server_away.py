@@ -69,7 +69,6 @@ CLAIMS, DELIVERS, REPORTS = ("replace", "secrets/grant-"), ("replace", "secrets/
 @pytest.mark.parametrize(
     ("by_code", "begins_with"),
     [
-        pytest.param(False, ("get", "secrets/grant-"), id="a refresh, before anything is read"),
         pytest.param(False, CLAIMS, id="a refresh, when it is claimed"),
         pytest.param(False, None, id="a refresh, while it is presented"),
         pytest.param(False, DELIVERS, id="a refresh, when it is delivered"),

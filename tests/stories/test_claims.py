@@ -8,6 +8,7 @@ import pytest
 
 from fakes.provider import answer as answering
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, PODS, USERGRANTS
+from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import AnswerLost
 from stories.scene import NAMESPACE, Scene
 
@@ -93,6 +94,29 @@ async def test_a_claim_of_another_pod_that_says_that_its_answer_was_lost_is_not_
     await scene.pass_time(RETRY)
     assert len(scene.provider.sent) == 2
     assert await scene.reason() == "Ready"
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["has presented and stored", "is just presenting"])
+async def test_what_another_pod_does_unseen_is_not_presented_again(ended: bool) -> None:
+    scene = await Scene.open_consented()
+    ours = scene.controller
+    scene.provider.meanwhile = None if ended else kill
+    await scene.restart(pod="b-pod")
+    if ended:
+        await scene.pass_time(DUE)
+    else:
+        with pytest.raises(Killed):
+            await scene.pass_time(DUE)
+    scene.provider.meanwhile = None
+    scene.provider.sent.clear()
+    scene.cluster.take_news()  # our watch is late, and our memory holds the version before that
+    before = ours.registry.sealed[scene.uid]
+    await ours.keep((GRANT, scene.uid))
+    assert scene.provider.sent == []
+    assert ours.registry.sealed[scene.uid] != before, "it has been read since"
+    scene.controller = ours
+    await scene.settle()
+    assert scene.provider.sent == []
 
 
 async def test_a_token_whose_answer_was_lost_and_whose_retry_was_refused_is_never_presented_again() -> None:

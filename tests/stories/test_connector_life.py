@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from fakes.provider import answer as answering
+from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.controller.running import CONNECTOR, GRANT
 from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=50)
@@ -210,6 +212,27 @@ async def test_a_client_secret_that_changes_is_used_by_the_next_refresh() -> Non
     await scene.pass_time(DUE)
     assert ["client_secret=second" in form for form in scene.provider.sent] == [False, True]
     assert await scene.reason() == "Ready"
+
+
+async def test_a_client_secret_that_changes_right_after_it_was_read_is_found_when_the_old_one_is_rejected() -> None:
+    scene = await open_confidential()
+    reads: list[datetime] = []
+
+    async def count() -> None:
+        reads.append(scene.now)
+
+    scene.cluster.troubles.append(Trouble("get", "secrets/client", count, times=99))
+    scene.hands[0] += DUE
+    await scene.controller.keep((CONNECTOR, f"{NAMESPACE}/calendar"))
+    await scene.cluster.patch(SECRETS, NAMESPACE, "client", {"data": client_secret("second")["data"]})
+    scene.provider.next = [answering({"error": "invalid_client"}, 401)]
+    await scene.controller.keep((GRANT, scene.uid))
+    assert "client_secret=first" in scene.provider.sent[-1]
+    assert len(reads) == 1
+    await scene.settle()
+    assert "client_secret=second" in scene.provider.sent[-1]
+    assert len(scene.provider.sent) == 3
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready"
 
 
 async def test_a_client_secret_that_changed_at_the_server_costs_nothing_while_the_token_lives() -> None:

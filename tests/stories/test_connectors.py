@@ -8,10 +8,11 @@ import pytest
 
 from fakes.provider import ISSUER, METADATA
 from fakes.provider import answer as answering
-from grantkeeper.adapters.cluster import OAUTHCONNECTORS
+from fakes.troubles import Trouble, failing
+from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS
 from grantkeeper.controller.registry import Name
 from grantkeeper.controller.running import GRANT
-from grantkeeper.errors import ProviderUnsent
+from grantkeeper.errors import ProviderUnsent, Unreachable
 from stories.scene import CONNECTOR_BODY, NAMESPACE, Scene
 
 OTHER = "https://login.example.net"
@@ -138,11 +139,61 @@ async def test_grants_are_woken_when_a_connector_is_edited_and_not_when_it_is_lo
     assert (await scene.status())["nextRefreshTime"] < before
 
 
+async def told(scene: Scene) -> list[tuple[str, str, str]]:
+    """What the Events of the connector say."""
+    uid = (await scene.cluster.get(OAUTHCONNECTORS, NAMESPACE, "calendar"))["metadata"]["uid"]
+    about = {"apiVersion": "grantkeeper.dev/v1alpha1", "kind": "OAuthConnector", "namespace": NAMESPACE, "name": "calendar", "uid": uid}
+    events = [event for event in await scene.cluster.list(EVENTS, NAMESPACE) if about.items() <= event["involvedObject"].items()]
+    return [(event["type"], event["reason"], event["message"]) for event in events]
+
+
+async def test_a_connector_tells_once_when_it_becomes_ready_or_stops_being_so() -> None:
+    scene = await Scene.open_consented()
+    ready = ("Normal", "Ready", "Grants can rely on it.")
+    assert await told(scene) == [ready]
+    for _ in range(3):
+        await scene.restart()
+        await scene.pass_time(timedelta(minutes=11))
+    assert await told(scene) == [ready], "nothing turned"
+    scene.provider.next = [answering({"error": "invalid_client"}, 401)]
+    await scene.pass_time(DUE)
+    await scene.settle()
+    said = next(c["message"] for c in (await scene.connector())["conditions"] if c["type"] == "Ready")
+    assert await told(scene) == [ready, ("Warning", "ClientRejected", said)]
+    await scene.pass_time(timedelta(minutes=1))
+    assert (await scene.connector())["reasons"]["Ready"] == "Ready"
+    assert (await told(scene))[2:] == [ready]
+
+
+async def test_a_connector_tells_of_another_reason_for_not_being_ready() -> None:
+    scene = await Scene.open()
+    await scene.patch_connector(clientAuthentication="ClientSecretBasic", clientSecretRef={"name": "not-there"})
+    await scene.settle()
+    await scene.cluster.create(SECRETS, NAMESPACE, {"metadata": {"name": "not-there"}})
+    await scene.pass_time(timedelta(seconds=10))
+    assert [reason for _, reason, _ in await told(scene)] == ["Ready", "SecretNotFound", "SecretNotOffered"]
+
+
+async def test_a_connector_whose_event_cannot_be_written_is_kept_all_the_same() -> None:
+    scene = await Scene.open_consented()
+    scene.cluster.troubles.append(Trouble("create", "events/", failing(Unreachable("no answer")), times=9))
+    scene.provider.next = [answering({"error": "invalid_client"}, 401)]
+    await scene.pass_time(DUE)
+    assert (await scene.connector())["reasons"]["Ready"] == "ClientRejected"
+    await scene.pass_time(timedelta(minutes=1))
+    assert await scene.reason() == "Ready"
+
+
 async def test_a_client_that_is_rejected_is_said_until_its_spec_changes() -> None:
     scene = await Scene.open_consented()
     scene.provider.next = [answering({"error": "invalid_client"}, 401)]
     await scene.pass_time(DUE)
     assert (await scene.connector())["reasons"]["Ready"] == "ClientRejected"
+    said = next(c["message"] for c in (await scene.connector())["conditions"] if c["type"] == "Reachable")
+    mend, _, otherwise = said.partition("If ")
+    assert "correct the client secret, spec.clientAuthentication" in mend
+    assert "clientID" not in mend, "it cannot be changed"
+    assert otherwise == "spec.clientID is wrong, delete this connector and create it anew, since it cannot be changed."
     await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"scopeSeparator": "Comma"}})
     await scene.settle()
     assert (await scene.connector())["reasons"]["Ready"] == "Ready"

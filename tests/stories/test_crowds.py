@@ -11,6 +11,7 @@ import pytest
 
 from fakes.virtual import START, pass_time, play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.core.refreshing import REFRESH_ANNOTATION
 from stories.crowd import Crowd, client_secret, most_in_a_second
 from stories.scene import NAMESPACE, Scene
 
@@ -281,5 +282,50 @@ def test_a_grant_that_is_deleted_while_it_waits_goes_at_once() -> None:
         assert len(crowd.provider.servers["calendar"].revoked) == 40, "two tokens each"
         await pass_time(2 * HOURS)
         assert len(crowd.provider.servers["calendar"].begun) <= 8, "nothing of theirs is presented"
+
+    play(story)
+
+
+async def wish(crowd: Crowd, *numbers: int, value: str = "now") -> None:
+    """Somebody asks for a refresh of these grants."""
+    for number in numbers:
+        annotated = {"metadata": {"annotations": {REFRESH_ANNOTATION: value}}}
+        await crowd.cluster.patch(USERGRANTS, NAMESPACE, f"calendar-{number}", annotated)
+
+
+def test_what_somebody_asks_for_overtakes_the_backlog_and_is_made_once() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar")
+        server = crowd.provider.servers["calendar"]
+        await crowd.add("calendar", 100, lambda n: START + timedelta(minutes=1) + n * SECOND if n < 99 else START + timedelta(minutes=50))
+        await crowd.start()
+        await pass_time(2)
+        assert len(server.begun) < 30
+        await wish(crowd, 98, 99)
+        await pass_time(0.5)
+        overtaken = server.grants[-1:-8:-1]
+        assert {"calendar-98", "calendar-99"} <= set(overtaken), "one that waits, and one that nobody would have looked at"
+        await pass_time(5 * MINUTES)
+        assert Counter(server.grants) == Counter(f"calendar-{n}" for n in range(100))
+        assert most_in_a_second(server.times) <= 10
+
+    play(story)
+
+
+def test_everybody_asking_for_everything_costs_the_server_no_more_than_its_limit() -> None:
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar")
+        server = crowd.provider.servers["calendar"]
+        await crowd.add("calendar", 50, lambda n: START + timedelta(minutes=59) - n * SECOND)
+        await crowd.start()
+        for second in range(65):
+            await wish(crowd, *range(50), value=str(second))
+            await pass_time(1)
+        assert server.grants[1:50] == sorted(server.grants[1:50], key=lambda name: -int(name.rpartition("-")[2])), "by their expiry"
+        await pass_time(2 * MINUTES)
+        assert set(Counter(server.grants).values()) == {2, 3}, "at once, after a minute, and what was asked for meanwhile a minute later"
+        assert most_in_a_second(server.times) <= 10
+        handled = Counter(status["lastHandledRefresh"] for status in await crowd.statuses())
+        assert handled == {"64": 50}
 
     play(story)

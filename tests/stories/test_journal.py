@@ -125,3 +125,17 @@ async def test_a_start_waits_for_an_api_server_that_is_away(directory: Path) -> 
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", AWAY, times=2))
     await asyncio.wait_for(scene.restart(), 30)
     await is_kept(scene, directory)
+
+
+async def test_a_consent_that_came_second_is_given_up_and_not_stored_by_the_next_life(directory: Path) -> None:
+    scene = await Scene.open_consented()
+    await scene.ask_for_link("A" * 43)
+    await scene.settle()
+    scene.provider.answer, scene.provider.meanwhile = NEXT, lambda: sibling(scene)
+    await scene.bring("A" * 43)
+    await scene.settle()
+    assert (await scene.delivered())["data"]["access_token"] == TOKENS["access_token"]
+    assert entries(directory) == []
+    await scene.restart()
+    names = [secret["metadata"]["name"] for secret in await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE)]
+    assert sorted(names) == [f"grant-{scene.uid}", "grantkeeper-keyring"]

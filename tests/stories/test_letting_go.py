@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from fakes.troubles import Happening, Trouble, failing
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.controller.agenda import Subject
 from grantkeeper.controller.running import GRANT
-from grantkeeper.core.records import KIND_LABEL
+from grantkeeper.core.records import KIND_LABEL, write_sealed
 from grantkeeper.errors import Conflict, Unreachable
 from grantkeeper.resources import OAuthConnectorSpec
 from stories.scene import CONNECTOR_BODY, GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
@@ -127,6 +128,54 @@ async def test_tokens_that_do_not_open_any_more_are_kept_and_hold_up_no_deletion
     assert scene.provider.revoked == []
     (kept,) = await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE, labels=f"{KIND_LABEL}=sealed")
     assert "tokenset" in kept["data"]
+
+
+async def lose_the_connector(scene: Scene) -> None:
+    await scene.cluster.delete(OAUTHCONNECTORS, NAMESPACE, "calendar")
+
+
+async def replace_the_connector(scene: Scene) -> None:
+    await lose_the_connector(scene)
+    await scene.connect(clientID="another")
+
+
+async def spoil_the_set(scene: Scene) -> None:
+    spoiled = (await scene.sealed()).model_copy(update={"tokenset": "e30.e.e.e.e"})
+    await scene.cluster.replace(SECRETS, write_sealed(spoiled, OPERATOR_NAMESPACE))
+
+
+async def lose_the_client_secret(scene: Scene) -> None:
+    await scene.patch_connector(clientAuthentication="ClientSecretBasic", clientSecretRef={"name": "not-there"})
+
+
+async def lose_the_server(scene: Scene) -> None:
+    scene.provider.metadata = {}
+
+
+KEPT = "They are kept in Secret grant-"
+
+
+@pytest.mark.parametrize(
+    ("happens", "said", "is_kept"),
+    [
+        pytest.param(lose_the_connector, "without OAuthConnector calendar, which is not there any more.", True, id="the connector"),
+        pytest.param(replace_the_connector, "OAuthConnector calendar is not the client that they belong to.", True, id="the client"),
+        pytest.param(spoil_the_set, "the sealed set does not open: form.", True, id="the set"),
+        pytest.param(lose_the_client_secret, "could not be revoked: the connector was not ready.", False, id="the client secret"),
+        pytest.param(lose_the_server, "could not be revoked: the connector was not ready.", False, id="the server"),
+    ],
+)
+async def test_why_nothing_was_revoked_is_said_as_it_is_though_the_controller_was_restarted_without(
+    scene: Scene, happens: Callable[[Scene], Awaitable[None]], said: str, is_kept: bool
+) -> None:
+    await happens(scene)
+    await scene.restart()
+    await let_go(scene)
+    assert scene.provider.revoked == []
+    (message,) = [event["message"] for event in await scene.cluster.list(EVENTS) if event["reason"] == "Released"]
+    assert said in message
+    assert (KEPT in message) is is_kept
+    assert len(await scene.cluster.list(SECRETS, OPERATOR_NAMESPACE, labels=f"{KIND_LABEL}=sealed")) == is_kept
 
 
 async def test_a_namesake_that_is_made_while_the_old_grant_is_looked_at_is_woken_at_once() -> None:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from fakes.cluster import Object
 from fakes.provider import TOKENS
+from fakes.provider import answer as answering
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.controller.running import GRANT
@@ -167,6 +168,24 @@ async def test_what_is_on_its_way_is_stored_though_its_pass_is_cancelled(scene: 
         await asyncio.sleep(0)
     await scene.settle()
     await see_success(scene)
+
+
+async def test_an_outcome_that_cannot_be_stored_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, pauses, pause = await open_due(by_code=False), list[float](), asyncio.sleep
+
+    async def count(seconds: float) -> None:
+        pauses.append(seconds)
+        await pause(0)
+
+    monkeypatch.setattr(asyncio, "sleep", count)
+    scene.provider.next = [answering({"error": "invalid_grant"}, 400)]
+    scene.cluster.troubles.append(Trouble("replace", SEALED, LOST, concerns=is_commit, times=8))
+    await scene.settle()
+    assert await scene.reason() == "ReauthorizationRequired"
+    pauses = [seconds for seconds in pauses if seconds]
+    assert len(pauses) == 8
+    assert all(1.5 * earlier < later for earlier, later in zip(pauses[:3], pauses[2:5], strict=True)), "of each two one is longer"
+    assert pauses[-1] >= 30, "up to a minute"
 
 
 FOREIGN = b'{"attempt":"theirs","holder":{"pod":"b-pod","boot":"b"},"spending":"refresh_token","hash":"h","generation":1}'

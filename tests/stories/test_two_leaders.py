@@ -8,7 +8,7 @@ import pytest
 
 from fakes.provider import TOKENS
 from fakes.troubles import Trouble
-from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
+from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
 from grantkeeper.controller.running import GRANT, Controller
 from grantkeeper.core.rendering import GENERATION_ANNOTATION
 from stories.scene import NAMESPACE, Scene
@@ -98,6 +98,9 @@ async def test_one_that_loses_the_lease_in_the_middle_of_a_pass_presents_nothing
     scene = await (Scene.open() if by_code else Scene.open_consented())
     if by_code:
         await scene.bring(await scene.asked())
+    else:  # a token that is claimed needs nothing to be read before
+        await scene.cluster.patch(OAUTHCONNECTORS, NAMESPACE, "calendar", {"spec": {"refresh": {"rotation": "None"}}})
+        await scene.settle()
     scene.provider.sent.clear()
 
     async def lose() -> None:

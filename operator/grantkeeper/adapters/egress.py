@@ -19,6 +19,8 @@ from grantkeeper.errors import ProviderDistrusted, ProviderUnsent
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 _RESOLVER_THREADS = 16
+_KEPT_FOR = 1.0
+"""Seconds."""
 
 _SPECIAL = {
     ip_network(network): kind
@@ -57,16 +59,28 @@ def judge(address: Address, networks: Sequence[Network]) -> str | None:
 
 
 class Resolver:
-    """The system's resolver, in threads of its own: names whose servers never answer hold up no other work of the process."""
+    """The system's resolver, in threads of its own: names whose servers never answer hold up no other work of the process.
+
+    What it said is kept for a moment, as a crowd of grants that are due asks for one name; whoever asks judges the addresses anew.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="resolver")
+        self._kept: dict[tuple[str, int], tuple[float, Sequence[str]]] = {}
+        """Until when, by the event loop's clock, and the addresses."""
 
     async def look_up(self, host: str, port: int) -> Sequence[str]:
         """The addresses of a host, odd spellings of an address included; OSError or UnicodeError where there is none."""
+        loop = asyncio.get_running_loop()
+        until, addresses = self._kept.get((host, port), (0.0, ()))
+        if loop.time() < until:
+            return addresses
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [str(sockaddr[0]) for *_, sockaddr in found]
+        found = await loop.run_in_executor(self._threads, ask)
+        addresses = [str(sockaddr[0]) for *_, sockaddr in found]
+        now = loop.time()
+        self._kept = {place: kept for place, kept in self._kept.items() if now < kept[0]} | {(host, port): (now + _KEPT_FOR, addresses)}
+        return addresses
 
     def close(self) -> None:
         """Let the threads go, those that still wait as soon as they are answered."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,6 +23,8 @@ from grantkeeper.errors import SettingsError
 log = structlog.get_logger()
 
 _SUFFIX = ".gain"
+THREADS = 4
+"""As many as wait for one disk to some purpose; each more is one that has to be woken from longer ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Journal:
     """One directory that belongs to one Pod; without one nothing is written."""
 
     directory: Path | None
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="journal"))
 
     def open(self) -> None:
         """See that it can be written; SettingsError with a sentence where it cannot."""
@@ -45,7 +50,7 @@ class Journal:
         if self.directory is None:
             return
         try:
-            await asyncio.to_thread(self._write, gain.attempt, gain.model_dump_json().encode())
+            await self._do(partial(self._write, gain.attempt, gain.model_dump_json().encode()))
         except OSError as error:
             log.error("the journal cannot be written; only the API server can keep this", error=error.strerror)  # noqa: TRY400
 
@@ -54,7 +59,7 @@ class Journal:
         if self.directory is None:
             return
         with suppress(FileNotFoundError):
-            await asyncio.to_thread((self.directory / f"{attempt}{_SUFFIX}").unlink)
+            await self._do((self.directory / f"{attempt}{_SUFFIX}").unlink)
 
     def read(self) -> Iterator[Gain]:
         """What an earlier life of the process could not store, or could not forget; an entry that cannot be read is left where it is."""
@@ -63,6 +68,9 @@ class Journal:
                 yield Gain.model_validate_json(path.read_bytes())
             except (OSError, ValueError):
                 log.error("an entry of the journal cannot be read; it is left where it is", entry=path.name)  # noqa: TRY400
+
+    async def _do(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _write(self, name: str, content: bytes) -> None:
         assert self.directory is not None  # noqa: S101  # whoever calls has seen it

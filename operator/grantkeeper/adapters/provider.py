@@ -1,9 +1,9 @@
 """Carry one request to an authorization server, and say exactly how far it came.
 
-What was presented may be good for one use only, so the one thing that must never be wrong is whether a byte of it left: the
-library's trace tells that, not the kind of its exceptions. For the same reason nothing is ever repeated, and no connection is
-kept: a server may close an idle one at the very moment of a request, whose fate is unknown then; a handshake is cheaper.
-The transport is used without httpx's client, which would add cookies, redirects and headers of its own.
+What was presented may be good for one use only, so the one thing that must never be wrong is whether a byte of it left: it is
+written by one call here, and what fails before that has sent nothing. For the same reason nothing is ever repeated, and no connection
+is kept: a server may close an idle one at the very moment of a request, whose fate is unknown then; a handshake is cheaper.
+There are no cookies, redirects, proxies, nor any headers but those named here.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import lru_cache
 
 import httpx
 from pydantic import SecretStr
 
 from grantkeeper.adapters import bodies, egress, trust
+from grantkeeper.adapters.connection import Message, Unspeakable, connected
 from grantkeeper.core.oauth import Answer, Request
 from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderError, ProviderUnsent
 
@@ -33,9 +34,8 @@ _OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity", "Con
 
 @dataclass(slots=True)
 class _Course:
-    """How far a request came, as the transport's trace tells it."""
+    """How far a request came."""
 
-    handshake_failure: BaseException | None = None
     sent: bool = False
     """Whether a first byte may have left."""
     whole: Callable[[], None] = lambda: None
@@ -66,80 +66,93 @@ class Provider:
         """
         headers = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in request.headers.items()}
         form = request.form.get_secret_value().encode()
-        message = httpx.Request(request.method, _read_url(request.url), headers={**headers, **_OUR_HEADERS}, content=form)
-        return await self._exchange(message, trust.context(ca_bundle), timeout, connect_by, sent)
+        return await self._exchange(request.method, request.url, headers, form, trust.context(ca_bundle), timeout, connect_by, sent)
 
     async def fetch(self, url: str, *, ca_bundle: bytes | None, timeout: timedelta) -> Answer:  # noqa: ASYNC109  # as above
         """Fetch a public document; failures as in `send`."""
-        message = httpx.Request("GET", _read_url(url), headers={"Accept": "application/json", **_OUR_HEADERS})
-        return await self._exchange(message, trust.context(ca_bundle), timeout, CONNECT_BY, lambda: None)
+        accept = {"Accept": "application/json"}
+        return await self._exchange("GET", url, accept, b"", trust.context(ca_bundle), timeout, CONNECT_BY, lambda: None)
 
     async def aclose(self) -> None:
         """Let the resolver's threads go; there are no connections to close."""
         self._resolver.close()
 
-    async def _exchange(
-        self, message: httpx.Request, context: ssl.SSLContext, within: timedelta, connect_by: timedelta, sent: Callable[[], None]
+    async def _exchange(  # a request and how it is to be sent
+        self,
+        method: str,
+        address: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        context: ssl.SSLContext,
+        within: timedelta,
+        connect_by: timedelta,
+        sent: Callable[[], None],
     ) -> Answer:
         clock = asyncio.get_running_loop().time
-        host, port = message.url.raw_host.decode("ascii"), message.url.port or 443
+        place = _read_url(address)
         answered_by = clock() + within.total_seconds()
         connected_by = min(answered_by, clock() + connect_by.total_seconds())
+
+        def write() -> Message:
+            try:
+                return Message.write(method, place.target, {"Host": place.authority, **headers, **_OUR_HEADERS}, content)
+            except ValueError:
+                raise ProviderUnsent(f"what is to be sent to {place.host} holds letters that HTTP has no place for") from None
+
         try:
             async with asyncio.timeout_at(connected_by):
-                addresses = await egress.admit(host, port, self._networks, self._resolver)
+                addresses = await egress.admit(place.host, place.port, self._networks, self._resolver)
         except TimeoutError:
-            raise ProviderUnsent(f"the host name {host} was not resolved in time") from None
+            raise ProviderUnsent(f"the host name {place.host} was not resolved in time") from None
         *others, last = addresses[:_ADDRESSES_TRIED]
-        for waiting, address in enumerate(others, start=-len(others)):
+        for waiting, other in enumerate(others, start=-len(others)):
             share = (connected_by - clock()) / (1 - waiting)
             with suppress(ProviderUnsent):
-                return await _attempt(message, address, context, clock() + share, answered_by, _Course(whole=sent))
-        return await _attempt(message, last, context, connected_by, answered_by, _Course(whole=sent))
+                return await _attempt(write(), place, other, context, clock() + share, answered_by, _Course(whole=sent))
+        return await _attempt(write(), place, last, context, connected_by, answered_by, _Course(whole=sent))
 
 
-async def _attempt(
-    message: httpx.Request, address: str, context: ssl.SSLContext, connected_by: float, answered_by: float, course: _Course
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request goes: what its URL says."""
+
+    host: str
+    """In ASCII, without brackets."""
+    port: int
+    authority: str
+    target: bytes
+
+
+async def _attempt(  # one of several, each with its share of the time
+    message: Message, place: _Place, address: str, context: ssl.SSLContext, connected_by: float, answered_by: float, course: _Course
 ) -> Answer:
     """Connect to this very address, as the host that was named, and send; the deadlines are moments of the event loop."""
-    host = message.url.raw_host.decode("ascii")
-
-    async def watch(event: str, details: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            # A handshake that is cancelled would leave its connection open.
-            connections.push_async_callback(details["return_value"].aclose)
-        elif event == "connection.start_tls.failed":
-            course.handshake_failure = details["exception"].__cause__
-        elif event == "http11.send_request_headers.started":
-            course.sent = True
-            deadline.reschedule(None)
-            connections.callback(asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by).cancel)
-        elif event == "http11.send_request_body.complete":
-            course.whole()
-
-    pinned = httpx.Request(
-        message.method,
-        message.url.copy_with(host=address),
-        headers=message.headers,  # with the Host that was named
-        stream=message.stream,
-        extensions={"trace": watch, "sni_hostname": host.rstrip(".")},
-    )
+    timer: asyncio.TimerHandle | None = None
     try:
         async with (
             asyncio.timeout_at(connected_by) as deadline,
-            AsyncExitStack() as connections,
-            httpx.AsyncHTTPTransport(verify=context, trust_env=False) as transport,
-            aclosing(await transport.handle_async_request(pinned)) as response,
+            connected(address, place.port, place.host.rstrip("."), context) as connection,
         ):
+            course.sent = True
+            deadline.reschedule(None)
+            timer = asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by)
+            await connection.send(message)
+            course.whole()
+            head = await connection.read_head(message)
+            async with aclosing(connection.read_body(message)) as parts:
+                body = await bodies.read(parts, head.headers.get("content-encoding", ""))
             return Answer(
-                status=response.status_code,
-                content_type=response.headers.get("Content-Type", ""),
-                retry_after=response.headers.get("Retry-After"),
-                body=await bodies.read(response.aiter_raw(), response.headers.get("Content-Encoding", "")),
-                date=response.headers.get("Date"),
+                status=head.status,
+                content_type=head.headers.get("content-type", ""),
+                retry_after=head.headers.get("retry-after"),
+                body=body,
+                date=head.headers.get("date"),
             )
-    except (httpx.TransportError, OSError) as failure:
-        raise _explain(host, course, late=isinstance(failure, TimeoutError)) from None
+    except (Unspeakable, OSError) as failure:
+        raise _explain(place.host, course, failure) from None
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _expire(deadline: asyncio.Timeout, answered_by: float) -> None:
@@ -148,22 +161,24 @@ def _expire(deadline: asyncio.Timeout, answered_by: float) -> None:
     deadline.reschedule(now + _READ_WITHIN if now - answered_by > _STALLED else now)
 
 
-def _read_url(text: str) -> httpx.URL:
+@lru_cache(maxsize=256)
+def _read_url(text: str) -> _Place:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         raise ProviderDistrusted("the server's address is not a URL") from None
     if url.scheme != "https" or not url.host or url.userinfo:
         raise ProviderDistrusted("the server's address is not an https URL, or holds a user name; nothing is sent to such")
-    return url
+    return _Place(url.raw_host.decode("ascii"), url.port or 443, url.netloc.decode("ascii"), url.raw_path)
 
 
-def _explain(host: str, course: _Course, *, late: bool) -> ProviderError:
+def _explain(host: str, course: _Course, failure: Exception) -> ProviderError:
     """What a failure means for what was to be presented; no word of the server's is in it."""
+    late = isinstance(failure, TimeoutError)
     if course.sent:
         return AnswerLost(f"{host} was asked and {'did not answer in time' if late else 'broke off'}")
-    match course.handshake_failure:
-        case ssl.SSLCertVerificationError() as failure:
+    match failure:
+        case ssl.SSLCertVerificationError():
             return ProviderDistrusted(trust.explain(host, failure))
         case ssl.SSLError():
             return ProviderDistrusted(f"{host} does not speak TLS 1.2 or newer on that port")

@@ -84,10 +84,13 @@ class Agenda:
         while not self._is_draining:
             self._start_due(keep)
             self._stirred.clear()
+            left = self._until_next()
+            timer = asyncio.get_running_loop().call_later(left, self._stirred.set) if left is not None else None
             try:
-                await asyncio.wait_for(self._stirred.wait(), self._until_next())
-            except TimeoutError:
-                continue
+                await self._stirred.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     @property
     def longest_pass(self) -> float:

@@ -1,4 +1,4 @@
-"""Events: what changed about a grant, said once, where `kubectl describe` shows it."""
+"""Events: what changed about a grant or a connector, said once, where `kubectl describe` shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import structlog
 from grantkeeper.adapters.cluster import EVENTS, Cluster
 from grantkeeper.core.times import to_text
 from grantkeeper.errors import ClusterError
-from grantkeeper.resources import GROUP, VERSION, UserGrant
+from grantkeeper.resources import GROUP, VERSION, OAuthConnector, UserGrant
 
 log = structlog.get_logger()
 
@@ -25,16 +25,16 @@ class Announcer:
     clock: Callable[[], datetime]
     reporter: str
 
-    async def announce(self, grant: UserGrant, reason: str, message: str, *, is_warning: bool) -> None:
-        """Say something about a grant. Messages are sentences of ours and hold nothing that a server sent."""
-        metadata, now = grant.metadata, to_text(self.clock())
+    async def announce(self, about: UserGrant | OAuthConnector, reason: str, message: str, *, is_warning: bool) -> None:
+        """Say something about a grant or a connector. Messages are sentences of ours and hold nothing that a server sent."""
+        kind, metadata, now = type(about).__name__, about.metadata, to_text(self.clock())
         event = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{metadata.name[:200]}.{secrets.token_hex(8)}", "namespace": metadata.namespace},
             "involvedObject": {
                 "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "UserGrant",
+                "kind": kind,
                 "namespace": metadata.namespace,
                 "name": metadata.name,
                 "uid": metadata.uid,
@@ -53,4 +53,5 @@ class Announcer:
         try:
             await self.cluster.create(EVENTS, metadata.namespace, event)
         except ClusterError as error:
-            log.info("an event could not be written", namespace=metadata.namespace, grant=metadata.name, said=message, error=str(error))
+            line = log.bind(namespace=metadata.namespace, kind=kind, name=metadata.name)
+            line.info("an event could not be written", said=message, error=str(error))

@@ -101,6 +101,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         for grant in registry.grants_of(name):
             agenda.wake((GRANT, grant.metadata.uid))
 
+    announcer = Announcer(cluster, clock, settings.pod_name)
     connectors = Connectors(
         registry,
         cluster,
@@ -112,12 +113,12 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
         key_sets=KeySets(provider, clock, meter),
         pacer=pacer,
+        announcer=announcer,
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
     gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer)
     committer = Committer(vault, Journal(settings.journal_directory))
     presenter = Presenter(vault, committer, provider, connectors, holder, clock, lambda: agenda.is_draining, meter, leads)
-    announcer = Announcer(cluster, clock, settings.pod_name)
     finalizers = Finalizers(cluster, registry)
     revoker = Revoker(provider, clock, meter)
     identifier, siblings = Identifier(provider, connectors.key_sets, clock, meter), Siblings(registry, seals)

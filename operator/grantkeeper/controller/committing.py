@@ -52,17 +52,22 @@ class Committer:
         await self.journal.forget(gain.attempt)
         return name
 
+    async def drop(self, gain: Gain) -> None:
+        """Forget a gain that was not stored and is wanted no more: the next life must not store it either."""
+        await self.journal.forget(gain.attempt)
+
     async def note(self, claimed: Sealed, change: Change) -> Sealed | None:
         """Store how an attempt ended that gained nothing; None where the Secret has moved on, and it is of no interest any more."""
-        standing = claimed
+        standing, failures = claimed, 0
         while True:
             try:
                 return await self.vault.put(change(standing))
             except Conflict:
                 pass
             except ClusterError as error:
+                failures += 1
                 log.warning("an outcome is stored later", grant=f"{claimed.namespace}/{claimed.name}", error=str(error))
-                await asyncio.sleep(back_off(1, claimed.uid).total_seconds())
+                await asyncio.sleep(back_off(failures, claimed.uid).total_seconds())
             standing = await self._read(claimed)
             if standing.claim != claimed.claim or digest(standing.tokenset) != digest(claimed.tokenset):
                 return None

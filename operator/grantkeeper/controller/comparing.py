@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.seals import OpenedTokens
 from grantkeeper.core import rendering, templates
 from grantkeeper.core.facts import Copy, SecretFacts
-from grantkeeper.core.records import Sealed
+from grantkeeper.core.records import Delivery, Sealed
 from grantkeeper.resources import SecretSpec, UserGrant
 
 
@@ -23,6 +24,32 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A delivered Secret written out, and what from: within a pass it is compared more than once, and delivered."""
+
+    grant: UserGrant
+    spec: SecretSpec
+    opened: OpenedTokens
+    delivery: Delivery | None
+    body: dict[str, Any]
+    digest: str
+
+    @classmethod
+    def write(cls, grant: UserGrant, spec: SecretSpec, opened: OpenedTokens, delivery: Delivery | None) -> Draft:
+        """As it should be; TemplateTooLong where it cannot be."""
+        body = rendering.write_copy(grant, spec, opened.tokens.lend(opened.generation), delivery.id if delivery else "")
+        return cls(grant, spec, opened, delivery, body, rendering.digest(body))
+
+    def is_of(self, grant: UserGrant, spec: SecretSpec, opened: OpenedTokens, delivery: Delivery | None) -> bool:
+        """Whether nothing is another than what it was written from."""
+        return self.opened is opened and self.spec is spec and self.grant.spec is grant.spec and self.delivery == delivery
+
+
+Drafts = dict[str, Draft]
+"""By the names of the Secrets, for one grant."""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparer:
     """Compares those of one grant at a time, from memory."""
 
@@ -30,10 +57,12 @@ class Comparer:
     _obstacles: dict[tuple[str, str], Obstacle] = field(default_factory=dict)
     """By the grant's uid and the Secret's name."""
 
-    def compare(self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime) -> tuple[SecretFacts, ...]:
-        """How each Secret that the grant asks for stands."""
+    def compare(
+        self, grant: UserGrant, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime, drafts: Drafts
+    ) -> tuple[SecretFacts, ...]:
+        """How each Secret that the grant asks for stands; what is written out for that is left in `drafts`."""
         self._forget(grant.metadata.uid, but={spec.name for spec in grant.spec.secrets})
-        return tuple(self._compare(grant, spec, sealed, opened, now) for spec in grant.spec.secrets)
+        return tuple(self._compare(grant, spec, sealed, opened, now, drafts) for spec in grant.spec.secrets)
 
     def find_surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
         """The delivered Secrets that are ours and not asked for any more."""
@@ -62,7 +91,7 @@ class Comparer:
             del self._obstacles[key]
 
     def _compare(
-        self, grant: UserGrant, spec: SecretSpec, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime
+        self, grant: UserGrant, spec: SecretSpec, sealed: Sealed | None, opened: OpenedTokens | None, now: datetime, drafts: Drafts
     ) -> SecretFacts:
         name = spec.name
         obstacle = self._obstacles.get((grant.metadata.uid, name))
@@ -78,7 +107,9 @@ class Comparer:
         if any(templates.find_fault(text) for text in spec.templates.values()):
             return SecretFacts(name, Copy.UNWRITABLE, "one of its templates cannot be filled")
         try:
-            wanted = rendering.write_copy(grant, spec, opened.tokens.lend(opened.generation), delivery.id if delivery else "")
+            draft = drafts.get(name)
+            if draft is None or not draft.is_of(grant, spec, opened, delivery):
+                draft = drafts[name] = Draft.write(grant, spec, opened, delivery)
         except templates.TemplateTooLong as error:
             return SecretFacts(name, Copy.UNWRITABLE, str(error))
-        return SecretFacts(name, rendering.compare(copy, delivery, wanted))
+        return SecretFacts(name, rendering.compare(copy, delivery, draft.body, draft.digest))

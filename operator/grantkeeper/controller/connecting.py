@@ -17,17 +17,18 @@ from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, Cluster
 from grantkeeper.choices import PKCE
+from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
-from grantkeeper.core.conditions import merge
+from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.presets import Habits
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.reporting import patch_status
+from grantkeeper.core.reporting import describe_connector, patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
     Problem,
@@ -40,13 +41,15 @@ from grantkeeper.core.standing import (
     note_inconclusive,
 )
 from grantkeeper.errors import ClusterError, Conflict, Forbidden, NotFound, ProviderError
-from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, OAuthConnectorStatus, SecretKeyRef
+from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec, SecretKeyRef
 
 log = structlog.get_logger()
 
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
+SECRET_KEPT_FOR = timedelta(seconds=1)
+"""How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
 NO_RIGHT = (
     "Grantkeeper may not read Secret {name}: it has no right to read Secrets in this namespace. Whoever runs it can list the namespace in "
     "watch.namespaces of the chart."
@@ -85,8 +88,11 @@ class Connectors:
     key_sets: KeySets
     pacer: Pacer
     """Told whenever something is learned that may let a connector's grants go on, or keep them."""
+    announcer: Announcer
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
+    _secrets_read: dict[Name, tuple[OAuthConnector, datetime]] = field(default_factory=dict)
+    """When the client Secrets were last read, and for which version of the connector."""
 
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
@@ -101,6 +107,7 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             self._standings.pop(name, None)
+            self._secrets_read.pop(name, None)
             self.key_sets.forget(name)
             self.changed(name)
             self.pacer.serve(name)
@@ -138,13 +145,14 @@ class Connectors:
             await self._report(connector, standing, is_counting=True)
 
     async def client(self, name: Name) -> Remembered:
-        """The client as it is to be used now. Its secret is read anew, so a changed one counts at once."""
+        """The client as it is to be used now. Its secret is read anew after a second, so a changed one counts at once."""
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
         self._start(name, connector)
-        secrets = await self._look_at_secret(connector)
-        self._learn(name, replace(self.standing(name), **secrets))
+        if not self._has_just_read(name, connector):
+            secrets = await self._look_at_secret(connector)
+            self._learn(name, replace(self.standing(name), **secrets))
         standing = self.standing(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
@@ -177,6 +185,13 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
 
+    def _has_just_read(self, name: Name, connector: OAuthConnector) -> bool:
+        """Whether its client Secrets were read a moment ago, and nothing has been noted of it since."""
+        known, read_at = self._secrets_read.get(name, (None, self.clock()))
+        standing = self.standing(name)
+        is_good = standing.secret_problem is None and standing.noted is None and standing.rejected_secret is None
+        return known is connector and is_good and timedelta() <= self.clock() - read_at < SECRET_KEPT_FOR
+
     def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
         self._put(name, standing)
@@ -203,6 +218,7 @@ class Connectors:
 
     async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the client Secrets decide."""
+        name, begun = (connector.metadata.namespace, connector.metadata.name), self.clock()
         found = await self._judge_secret(connector, connector.spec.client_secret_ref)
         if isinstance(found, Problem):
             return {"secret": None, "secret_problem": found}
@@ -214,7 +230,8 @@ class Connectors:
             "fallback_secret": fallback,
             "fallback_problem": second if isinstance(second, Problem) else None,
         }
-        known = self.standing((connector.metadata.namespace, connector.metadata.name))
+        self._secrets_read[name] = (connector, begun)
+        known = self.standing(name)
         if (found, fallback) == (known.secret, known.fallback_secret):
             return parts
         healed = heal(known, self.clock())  # another secret deserves another try
@@ -250,17 +267,9 @@ class Connectors:
     async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
         name = (connector.metadata.namespace, connector.metadata.name)
-        conditions = merge(
-            connector.status.conditions, judge_connector(standing), generation=connector.metadata.generation, now=self.clock()
-        )
+        verdicts, grants = judge_connector(standing), self.registry.count_grants(name)
         server = show_server(standing.endpoints) if standing.endpoints is not None else None
-        desired = OAuthConnectorStatus(
-            observed_generation=connector.metadata.generation,
-            redirect_uri=self.redirect_uri(name),
-            server=server or connector.status.server,
-            grants=self.registry.count_grants(name),
-            conditions=conditions,
-        )
+        desired = describe_connector(connector, verdicts, server, redirect_uri=self.redirect_uri(name), grants=grants, now=self.clock())
         patch = patch_status(connector.status, desired, connector.metadata.resource_version)
         if patch is None:
             return
@@ -273,6 +282,9 @@ class Connectors:
             return  # it has just changed: the watch brings it again
         self.registry.note_connector(body)
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
+        if (ready := find_turn(connector.status.conditions, verdicts)) is not None:
+            message = ready.message or "Grants can rely on it."
+            await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

@@ -17,7 +17,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.adapters.vault import Vault
-from grantkeeper.controller.comparing import Comparer, Obstacle
+from grantkeeper.controller.comparing import Comparer, Draft, Obstacle
 from grantkeeper.controller.gathering import Gathered
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Registry
@@ -128,9 +128,12 @@ class Deliverer:
 
     def _render(self, gathered: Gathered, sealed: Sealed, name: str) -> dict[str, Any]:
         assert gathered.opened is not None  # noqa: S101  # deliver() has seen it
-        token = gathered.opened.tokens.lend(gathered.opened.generation)
-        spec = next(spec for spec in gathered.grant.spec.secrets if spec.name == name)
-        return rendering.write_copy(gathered.grant, spec, token, sealed.deliveries[name].id)
+        grant, opened, delivery = gathered.grant, gathered.opened, sealed.deliveries[name]
+        spec = next(spec for spec in grant.spec.secrets if spec.name == name)
+        draft = gathered.drafts.get(name)
+        if draft is None or not draft.is_of(grant, spec, opened, delivery):
+            draft = Draft.write(grant, spec, opened, delivery)
+        return draft.body
 
     def _stand_off(self, gathered: Gathered, name: str, copy: Copy, detail: str) -> None:
         self.comparer.stand_off(gathered.grant, name, Obstacle(copy, detail, self.clock() + TRY_AGAIN_AFTER))

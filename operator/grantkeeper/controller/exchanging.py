@@ -232,10 +232,10 @@ class Exchanger:
         others = replace(question, requests=asked.end_links(question.requests, question.request))
         granted = self._seal(others, asked.close(question.request, RequestState.GRANTED))
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome, requests=granted)
-        gain = gain.model_copy(update={"deliveries": plan_deliveries(grant)})
+        gain = gain.model_copy(update={"deliveries": plan_deliveries(grant), "refresh_wish": self.presenter.find_refresh_wish(grant)})
         kept = await self.presenter.committer.keep(attempted.sealed, gain)
         if not kept:
-            await self.presenter.committer.journal.forget(gain.attempt)
+            await self.presenter.committer.drop(gain)
         return kept
 
     async def _fail(self, question: Question, attempted: Attempted, reason: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from grantkeeper.choices import ConsentLink, RequestState, TokenStorage
-from grantkeeper.controller.comparing import Comparer
+from grantkeeper.controller.comparing import Comparer, Drafts
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.pacing import Lane, Pacer
 from grantkeeper.controller.registry import Registry
@@ -18,10 +18,12 @@ from grantkeeper.core.accounts import put_in_words
 from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Attempt, Sealed, Spending
+from grantkeeper.core.refreshing import LONGEST_WISH, REFRESH_ANNOTATION, WISHES_APART, read_refresh_wish
 from grantkeeper.core.requests import ConsentRequest, expire, find_shown, read_wish, wanted_scopes
 from grantkeeper.core.rotation import is_renewed_by_use
 from grantkeeper.core.tokens import fingerprint
@@ -51,6 +53,10 @@ class Gathered:
     opened: OpenedTokens | None
     requests: tuple[ConsentRequest, ...]
     facts: Facts
+    keyring: Keyring
+    """What it was opened with."""
+    drafts: Drafts
+    """The delivered Secrets as this pass has written them out so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +71,18 @@ class Gatherer:
     scope: Scope
     pacer: Pacer
 
-    def gather(self, grant: UserGrant, now: datetime) -> Gathered:
-        """What is true of this grant now."""
+    def gather(self, grant: UserGrant, now: datetime, earlier: Gathered | None = None) -> Gathered:
+        """What is true of this grant now. What the same pass has opened already, as it stands there still, is not opened again."""
         connector = self.registry.connectors.get(grant.connector_name)
         sealed = self.registry.sealed.get(grant.metadata.uid)
-        opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector)
+        keyring = self.seals.keyring()
+        seen = earlier if earlier is not None and earlier.keyring is keyring and _is_of_the_same(earlier, sealed, connector) else None
+        opened, trouble, detail = self._open(grant.metadata.uid, sealed, connector, seen)
         profile, trouble, detail = self._recall(sealed, connector, trouble, detail)
-        requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
-        holding = self._hold(grant, connector, sealed, opened)
+        requests = self._open_requests(sealed, connector, seen)
+        drafts = seen.drafts if seen is not None else {}
+        is_same_set = seen is not None and opened is not None and opened is seen.opened
+        holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
         refresh_claim = claim if claim and claim.spending is Spending.REFRESH_TOKEN else None
         respected_until = self.respect.until(grant.metadata.uid, claim, now)
@@ -82,7 +92,7 @@ class Gatherer:
         refused = (
             of_this_token
             and outcome is not None
-            and outcome.reason in {"ReauthorizationRequired", "AccountMismatch"}
+            and (outcome.is_refused or outcome.reason in {"ReauthorizationRequired", "AccountMismatch"})
             and (outcome.spec_generation == grant.metadata.generation or grant.spec.suspend)  # a pause is no new try
         )
         standing = self.connectors.standing(grant.connector_name)
@@ -97,6 +107,7 @@ class Gatherer:
         kept = expire(requests, now, wanted=wanted, shows_links=shows_links)
         open_requests = [request for request in kept if request.state is RequestState.OPEN]
         shown = find_shown(kept, now)
+        wish, handled = read_refresh_wish(grant.metadata.annotations), sealed.handled if sealed else None
         return Gathered(
             grant,
             connector,
@@ -125,7 +136,7 @@ class Gatherer:
                 has_lapsed_request=kept != requests,
                 request_expires_at=min((request.expires_at for request in open_requests), default=None),
                 template_fault=rendering.find_template_fault(grant),
-                secrets=self.comparer.compare(grant, sealed, opened, now),
+                secrets=self.comparer.compare(grant, sealed, opened, now, drafts),
                 surplus=self.comparer.find_surplus(grant, sealed),
                 handed_out=self.comparer.find_handed_out(sealed),
                 is_suspended=grant.spec.suspend,
@@ -138,19 +149,36 @@ class Gatherer:
                 is_link_short=shown is not None and not set(wanted) <= set(shown.scopes),
                 link_ends_at=open_requests[-1].expires_at if open_requests else None,
                 last_refusal=_find_refusal(kept, wanted),
+                refresh_wish=wish if handled is None or wish != handled.refresh else "",
+                refresh_wish_not_before=handled.refreshed_at + WISHES_APART if handled and handled.refreshed_at else None,
+                is_refresh_wish_too_long=len(grant.metadata.annotations.get(REFRESH_ANNOTATION, "")) > LONGEST_WISH,
+                is_revivable=refused and not is_exhausted and outcome is not None and outcome.reason != "AccountMismatch",
                 is_kept=self.scope.keeps(grant.metadata.namespace),
             ),
+            keyring,
+            drafts,
         )
 
-    def _open(self, uid: str, sealed: Sealed | None, connector: OAuthConnector | None) -> tuple[OpenedTokens | None, Trouble | None, str]:
+    def _open(
+        self, uid: str, sealed: Sealed | None, connector: OAuthConnector | None, seen: Gathered | None
+    ) -> tuple[OpenedTokens | None, Trouble | None, str]:
         if uid in self.registry.unreadable:
             return None, Trouble.UNSEALABLE, "record"
         if sealed is None or connector is None:
             return None, None, ""
+        if seen is not None and seen.opened is not None and seen.sealed is not None and seen.sealed.tokenset == sealed.tokenset:
+            return seen.opened, None, ""
         try:
             return self.seals.open_tokens(sealed, connector.spec), None, ""
         except Unsealable as error:
             return None, Trouble.REPLACED if error.reason == "connector" else Trouble.UNSEALABLE, error.reason
+
+    def _open_requests(self, sealed: Sealed | None, connector: OAuthConnector | None, seen: Gathered | None) -> tuple[ConsentRequest, ...]:
+        if sealed is None or connector is None:
+            return ()
+        if seen is not None and seen.sealed is not None and seen.sealed.requests == sealed.requests:
+            return seen.requests
+        return self.seals.open_requests(sealed, connector.spec)
 
     def _find_wish(self, grant: UserGrant, sealed: Sealed | None) -> str:
         """The hash that somebody asks for a link with, unless that was acted on."""
@@ -240,6 +268,14 @@ class Gatherer:
             namespace=elsewhere,
             admission=admission,
         )
+
+
+def _is_of_the_same(earlier: Gathered, sealed: Sealed | None, connector: OAuthConnector | None) -> bool:
+    """Whether what opens for these opened for those, but for its own text: the same grant, and the same client of the same server."""
+    if earlier.sealed is None or sealed is None or earlier.connector is None or connector is None:
+        return False
+    names, known = (sealed.uid, sealed.namespace, sealed.name), (earlier.sealed.uid, earlier.sealed.namespace, earlier.sealed.name)
+    return names == known and earlier.connector.spec is connector.spec
 
 
 def _read_refusal(outcome: Attempt | None) -> Reason | None:

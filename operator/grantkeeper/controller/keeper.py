@@ -20,10 +20,11 @@ from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
-from grantkeeper.core.conditions import Truth
-from grantkeeper.core.pacing import Rank, Urgency
+from grantkeeper.core.conditions import find_turn
+from grantkeeper.core.pacing import Rank
 from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
 from grantkeeper.core.reasons import Reason
+from grantkeeper.core.refreshing import urgency_of_refresh
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -61,8 +62,9 @@ class Keeper:
     async def keep(self, uid: str) -> datetime | None:
         """Bring one grant to what its spec asks, and say when to look again."""
         taken: Counter[Step] = Counter()
+        gathered: Gathered | None = None
         while (grant := self.registry.grants.get(uid)) is not None:
-            gathered = self.gatherer.gather(grant, self.clock())
+            gathered = self.gatherer.gather(grant, self.clock(), gathered)
             if await self._seek_holder(gathered):
                 continue
             decided = plan(gathered.facts)
@@ -110,7 +112,7 @@ class Keeper:
         """Do it if its turn at the server has come; otherwise the grant is woken when it does. Those that expire first go first."""
         grant, facts = gathered.grant, gathered.facts
         expires_at = facts.holding.expires_at if facts.holding else None
-        rank = Rank(Urgency.AWAITED if facts.is_hurried else Urgency.ROUTINE, expires_at or facts.now)
+        rank = Rank(urgency_of_refresh(facts), expires_at or facts.now)
         with self.pacer.turn(grant.connector_name, grant.metadata.uid, rank, lane) as has_come:
             if has_come:
                 await act(gathered)
@@ -152,10 +154,6 @@ class Keeper:
         said = {condition.type: condition for condition in grant.status.conditions}
         if decided.notice and ("Fresh" not in said or decided.notice not in said["Fresh"].message):
             await self.announcer.announce(grant, "RefreshTokenExpires", decided.notice, is_warning=True)
-        before = said.get("Ready")
-        ready = next(verdict for verdict in decided.verdicts if verdict.type == "Ready")
-        if ready.truth is Truth.UNKNOWN or (before is not None and (before.status, before.reason) == (ready.truth, ready.reason)):
-            return
-        message = ready.message or "A fresh access token is delivered."
-        is_warning = ready.truth is Truth.FALSE and ready.reason not in AS_WANTED
-        await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)
+        if (ready := find_turn(grant.status.conditions, decided.verdicts)) is not None:
+            message, is_warning = ready.message or "A fresh access token is delivered.", not ready.holds and ready.reason not in AS_WANTED
+            await self.announcer.announce(grant, ready.reason, message, is_warning=is_warning)

@@ -23,10 +23,12 @@ from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
+from grantkeeper.core.refreshing import read_refresh_wish
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
 from grantkeeper.core.standing import Problem
 from grantkeeper.errors import AnswerLost, Conflict, ProviderDistrusted, ProviderUnsent, Unreachable
+from grantkeeper.resources import UserGrant
 
 SEND_BY = timedelta(seconds=5)
 """From the claim to the first byte; later, the claim may be somebody else's in good faith."""
@@ -94,6 +96,11 @@ class Presenter:
         self._refuse_when_ending()
         return Attempted(self.new_attempt(), sealed, None, time.monotonic())
 
+    def find_refresh_wish(self, grant: UserGrant) -> str:
+        """What a refresh is asked for with by now, for what is on its way answers that, too."""
+        latest = self.connectors.registry.grants.get(grant.metadata.uid, grant)
+        return read_refresh_wish(latest.metadata.annotations)
+
     def _refuse_when_ending(self) -> None:
         if self.is_draining() or not self.leads():
             raise Conflict("the process is ending, or leads no more: nothing new is presented")
@@ -150,8 +157,9 @@ class Presenter:
                     connector,
                     Problem(
                         Reason.CLIENT_REJECTED,
-                        f"The authorization server rejects the client ({outcome.reason}); correct spec.clientID, the client secret "
-                        "or spec.clientAuthentication.",
+                        f"The authorization server rejects the client ({outcome.reason}); correct the client secret, "
+                        "spec.clientAuthentication, or what is registered at the server. If spec.clientID is wrong, delete this "
+                        "connector and create it anew, since it cannot be changed.",
                     ),
                 )
             case Granted() | Dead():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from grantkeeper.adapters import observing
+from grantkeeper.adapters import looping, observing
 from grantkeeper.adapters.cluster import Cluster
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.provider import Provider
@@ -38,7 +38,7 @@ BEGIN_AGAIN_AFTER = 1.0
 
 def run(settings: ControllerSettings) -> None:
     """Run until SIGTERM or SIGINT, or until the watches hang."""
-    asyncio.run(_run(settings))
+    looping.run(_run(settings))
 
 
 async def _run(settings: ControllerSettings) -> None:

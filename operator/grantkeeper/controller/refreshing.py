@@ -25,7 +25,8 @@ from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
 from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient
-from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, describe
+from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, answer_refresh, describe
+from grantkeeper.core.refreshing import is_presentable
 from grantkeeper.core.rotation import Manner
 from grantkeeper.core.sealing import DataKey
 from grantkeeper.core.tokens import TokenSet, fingerprint
@@ -34,6 +35,9 @@ from grantkeeper.failpoints import reach
 from grantkeeper.resources import OAuthConnector, UserGrant
 
 log = structlog.get_logger()
+
+ANSWERS = frozenset({"ReauthorizationRequired", "AnswerLost", "ServerError"})
+"""Failures that answer whoever asked for a refresh: the server was asked, and asking again is another matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Flight:
     """The claim on the same token whose answer was lost, if this is a retry."""
     attempted: Attempted
     key: DataKey
+    is_revival: bool
+    """The token had been refused, and somebody asked for another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,11 @@ class Refresher:
         """One refresh, from reading what is held to storing what came. What failed is stored too, as the outcome."""
         grant, connector = gathered.grant, gathered.connector
         reach("refresh.planned")
-        sealed = await self.presenter.vault.read(grant.metadata.uid)
-        if sealed is None or connector is None:
+        if connector is None or (found := await self._find(gathered, connector)) is None:
             return
-        held = self.seals.open_tokens(sealed, connector.spec)
-        if held is None or held.tokens.refresh_token is None or not _is_as_planned(sealed, held, gathered):
-            return  # somebody wrote meanwhile: the next pass sees what
+        sealed, held = found
+        if held.tokens.refresh_token is None:
+            return
         reach("refresh.opened")
         try:
             remembered = await self.presenter.connectors.client(grant.connector_name)
@@ -77,8 +82,9 @@ class Refresher:
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         reach("refresh.prepared")
         try:
-            flight = await self._take_off(grant, connector, sealed, held, key)
+            flight = await self._take_off(gathered, connector, sealed, held, key)
         except Conflict:
+            await self.presenter.vault.read(grant.metadata.uid)  # somebody wrote first: the next look sees what
             return
         reach("refresh.claimed")
         sent_at = self.presenter.clock()
@@ -111,8 +117,24 @@ class Refresher:
 
         await asyncio.shield(asyncio.ensure_future(present()))  # from the first byte to the commit, nothing interrupts it
 
-    async def _take_off(self, grant: UserGrant, connector: OAuthConnector, sealed: Sealed, held: OpenedTokens, key: DataKey) -> Flight:
+    async def _find(self, gathered: Gathered, connector: OAuthConnector) -> tuple[Sealed, OpenedTokens] | None:
+        """What is to be presented; None where somebody wrote meanwhile, which the next pass sees.
+
+        Where it will be claimed, that is what the plan was made from: the claim replaces this very version or nothing. Without a
+        claim nothing would tell that it is no longer the newest, so it is read anew.
+        """
+        sealed, held = gathered.sealed, gathered.opened
+        if sealed is None or held is None:
+            return None
+        if Manner.of(connector.spec.refresh, held.tokens).rotates:
+            return sealed, held
+        sealed = await self.presenter.vault.read(gathered.grant.metadata.uid)
+        held = self.seals.open_tokens(sealed, connector.spec) if sealed is not None else None
+        return (sealed, held) if sealed is not None and held is not None and _is_as_planned(sealed, held, gathered) else None
+
+    async def _take_off(self, gathered: Gathered, connector: OAuthConnector, sealed: Sealed, held: OpenedTokens, key: DataKey) -> Flight:
         """Claim the token where it may be spent; Conflict where somebody wrote first."""
+        grant = gathered.grant
         manner = Manner.of(connector.spec.refresh, held.tokens)
         digest = fingerprint(held.tokens.refresh_token) if held.tokens.refresh_token else ""
         earlier = sealed.claim.model_copy(update={"lost": True}) if sealed.claim and sealed.claim.hash == digest else None
@@ -122,7 +144,7 @@ class Refresher:
             attempted = await self.presenter.claim(prepared, self._claim(held, digest, manner, earlier))
         else:
             attempted = self.presenter.go_unclaimed(prepared)
-        return Flight(grant, connector, held, digest, manner, earlier, attempted, key)
+        return Flight(grant, connector, held, digest, manner, earlier, attempted, key, gathered.facts.is_dead)
 
     def _claim(self, held: OpenedTokens, digest: str, manner: Manner, earlier: Claim | None) -> Claim:
         now = self.presenter.clock()
@@ -184,6 +206,7 @@ class Refresher:
         )
         meta = describe(tokens, generation=generation, attempt=attempted.name, kid=flight.key.kid)
         gain = Gain.of(attempted.sealed, attempted.name, text, meta, outcome)
+        gain = gain.model_copy(update={"refresh_wish": self.presenter.find_refresh_wish(grant)})
         if not await self.presenter.committer.keep(attempted.sealed, gain):
             await self.presenter.committer.keep_aside(attempted.sealed, gain)
 
@@ -192,6 +215,7 @@ class Refresher:
     ) -> Sealed | None:
         """Store a failure with the write that clears the claim, or leaves one that says so: a restart must not forget it."""
         now = self.presenter.clock()
+        answered = self.presenter.find_refresh_wish(flight.grant) if reason in ANSWERS else ""
         is_free = reason == "AnswerLost" and (leaving is None or (leaving.retry_until is not None and now < leaving.retry_until))
 
         def change(sealed: Sealed) -> Sealed:
@@ -204,8 +228,10 @@ class Refresher:
                 spec_generation=flight.grant.metadata.generation,
                 failures=earlier + 1,
                 retry_not_before=max(wait, not_before) if not_before else wait,
+                is_refused=flight.is_revival,
             )
-            return sealed.model_copy(update={"claim": leaving, "outcome": outcome})
+            handled = answer_refresh(sealed.handled, answered, now)
+            return sealed.model_copy(update={"claim": leaving, "outcome": outcome, "handled": handled})
 
         reach("refresh.noting")
         noted = await self.presenter.committer.note(flight.attempted.sealed, change)
@@ -233,8 +259,8 @@ def _keep_rotated(held: TokenSet, came: TokenSet) -> TokenSet:
 
 
 def _is_as_planned(sealed: Sealed, held: OpenedTokens, gathered: Gathered) -> bool:
-    """Whether the plan still fits: the same set, and no claim but those that the plan knew of."""
+    """Whether the plan still fits: the same set, and no claim and no answer to a wish but those that the plan knew of."""
     planned = gathered.sealed
     if gathered.opened is None or held.generation != gathered.opened.generation or planned is None:
         return False
-    return sealed.claim == planned.claim and not gathered.facts.is_dead
+    return (sealed.claim, sealed.handled) == (planned.claim, planned.handled) and is_presentable(gathered.facts)

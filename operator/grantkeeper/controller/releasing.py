@@ -14,7 +14,7 @@ from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.connecting import Connectors, Remembered
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered
-from grantkeeper.controller.registry import Registry
+from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
 from grantkeeper.controller.sparing import Siblings, account_of
@@ -63,11 +63,11 @@ class Releaser:
             sealed = None
             log.warning("a sealed Secret that cannot be read is kept", grant=f"{grant.metadata.namespace}/{grant.metadata.name}")
         remembered = await self.connectors.recall(name)
-        tokens = self._open(sealed, remembered.spec) if remembered is not None else None
+        tokens, why = self._open(sealed, remembered.spec if remembered is not None else None, name)
         if tokens is None and (connector := self.registry.connectors.get(name)) is not None:
             # What opens is not kept for want of a server to revoke it at; and it is shown to no server but its own.
-            tokens, remembered = self._open(sealed, connector.spec), None
-        ending = await self._revoke(grant, sealed, tokens, remembered)
+            (tokens, why), remembered = self._open(sealed, connector.spec, name), None
+        ending = await self._revoke(grant, sealed, tokens, remembered, why)
         reach("release.revoked")
         await self._withdraw(grant, sealed)
         reach("release.withdrawn")
@@ -83,16 +83,16 @@ class Releaser:
             log.info("released", namespace=grant.metadata.namespace, grant=grant.metadata.name, revocation=ending.sentence)
 
     async def _revoke(
-        self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None
+        self, grant: UserGrant, sealed: Sealed | None, tokens: TokenSet | None, remembered: Remembered | None, why: str
     ) -> Ending | None:
-        """What became of the tokens at the server; None where none were held."""
+        """What became of the tokens at the server; None where none were held. `why` says why they cannot be used, where that is so."""
         if sealed is None or sealed.tokenset is None:
             return None
         revoked = False
         if tokens is None:
             sentence = (
-                "The tokens were not revoked: they do not open any more, or their client cannot be used. They are kept in Secret "
-                f"{sealed.secret_name} of the operator's namespace; revoke the access at the authorization server."
+                f"The tokens were not revoked: {why}. They are kept in Secret {sealed.secret_name} of the operator's namespace; revoke "
+                "the access at the authorization server."
             )
         elif grant.spec.revocation_policy is RevocationPolicy.RETAIN:
             sentence = "The tokens were not revoked: spec.revocationPolicy is Retain."
@@ -110,14 +110,18 @@ class Releaser:
             sentence = "The tokens could not be revoked: the authorization server did not take it. Revoke the access there by hand."
         return Ending(sentence, revoked)
 
-    def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec) -> TokenSet | None:
+    def _open(self, sealed: Sealed | None, spec: OAuthConnectorSpec | None, name: Name) -> tuple[TokenSet | None, str]:
+        """The tokens that are held, or why they cannot be used: the middle of a sentence."""
         if sealed is None:
-            return None
+            return None, ""
+        if spec is None:
+            return None, f"they do not open without OAuthConnector {name[1]}, which is not there any more"
         try:
             opened = self.seals.open_tokens(sealed, spec)
-        except Unsealable:
-            return None
-        return opened.tokens if opened is not None else None
+        except Unsealable as error:
+            is_replaced = error.reason == "connector"
+            return None, f"OAuthConnector {name[1]} is not the client that they belong to" if is_replaced else f"the sealed set {error}"
+        return (opened.tokens, "") if opened is not None else (None, "")
 
     async def _withdraw(self, grant: UserGrant, sealed: Sealed | None) -> None:
         """Delete the delivered Secrets that are ours; where that is refused, the garbage collector follows."""

@@ -20,6 +20,7 @@ from grantkeeper.adapters.login import Login
 from grantkeeper.controller.agenda import Agenda, Subject
 from grantkeeper.controller.collecting import collect_less, collecting_nothing
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.echoes import Echoes
 from grantkeeper.controller.keeper import Keeper
 from grantkeeper.controller.pulse import Pulse
 from grantkeeper.controller.registry import Registry
@@ -66,7 +67,13 @@ class Controller:
     async def work(self, login: Login) -> None:
         """Watch, read everything, and keep, until asked to end or until the watches end; then finish what is in flight."""
         watches = Watches(
-            login, self.scope, self.take_in, on_end=self._ended.set, on_gap=self._is_sweep_wanted.set, on_over=self._unwatched.set
+            login,
+            self.scope,
+            self.take_in,
+            is_known=Echoes(self.registry).knows,
+            on_end=self._ended.set,
+            on_gap=self._is_sweep_wanted.set,
+            on_over=self._unwatched.set,
         )
         watches.start()
         readable = await self._read_everything(watches)

@@ -15,7 +15,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.adapters.login import Login
-from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Watcher
+from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Known, Watcher
 from grantkeeper.core.namespaces import Scope
 
 log = structlog.get_logger()
@@ -32,6 +32,7 @@ class Watches:
     login: Login
     scope: Scope
     on_event: Event
+    is_known: Known
     on_end: Callable[[], None]
     on_gap: Callable[[], None]
     on_over: Callable[[], None]
@@ -47,12 +48,12 @@ class Watches:
     def start(self) -> None:
         """Begin to watch what cannot be done without."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self._note_list, self._miss)]
+            self._steady = [Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss)]
         else:
             home = (self.scope.operator_namespace,)
             self._steady = [
-                Watcher(self.login, self.on_event, self._note_list, self._miss, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self._note_list, self._miss, (SECRETS,), home),
+                Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss, CLUSTER_WIDE),
+                Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss, (SECRETS,), home),
             ]
         for watcher in self._steady:
             self._begin(watcher)
@@ -65,7 +66,7 @@ class Watches:
             self._passing.stop()
         self.readable, self._passing = readable, None
         if readable:
-            watcher = Watcher(self.login, self.on_event, self._note_list, lambda: self._lose(watcher), (SECRETS,), readable)
+            watcher = Watcher(self.login, self.on_event, self.is_known, self._note_list, lambda: self._lose(watcher), (SECRETS,), readable)
             self._passing = watcher
             self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))

@@ -21,6 +21,7 @@ import kopf
 import structlog
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
+from grantkeeper.adapters import looping
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.watchsession import open_session
@@ -31,6 +32,9 @@ log = structlog.get_logger()
 
 Event = Callable[[str, str | None, dict[str, Any]], None]
 """Takes a plural, an event type (None for what was there already) and the object."""
+
+Known = Callable[[str, dict[str, Any]], bool]
+"""Tells, in the thread of the watches, whether an object is news: most events only repeat our own writes, and shall wake nobody."""
 
 LOGIN_LASTS = timedelta(minutes=10)
 """How long a token is used before its file is read again; kubelet renews it long before it runs out."""
@@ -76,6 +80,7 @@ class Watcher:
 
     login: Login
     on_event: Event
+    is_known: Known
     on_list: Callable[[str], None]
     on_end: Callable[[], None]
     kinds: Collection[Kind] = EVERYTHING
@@ -110,7 +115,7 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            asyncio.run(self._watch(registry, settings))
+            looping.run(self._watch(registry, settings))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
@@ -145,7 +150,9 @@ class Watcher:
 
         def hand_over(plural: str) -> Callable[..., Awaitable[None]]:
             async def on_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's own signature
-                home.call_soon_threadsafe(self.on_event, plural, event["type"], dict(event["object"]))
+                body = dict(event["object"])
+                if event["type"] == "DELETED" or not self.is_known(plural, body):
+                    home.call_soon_threadsafe(self.on_event, plural, event["type"], body)
 
             return on_event
 

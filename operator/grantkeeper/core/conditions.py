@@ -63,6 +63,14 @@ def summarize(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     return (*verdicts, ready) if stalled is None else (*verdicts, ready, true("Stalled", stalled.reason, stalled.message))
 
 
+def find_turn(current: Iterable[Condition], verdicts: Sequence[Verdict]) -> Verdict | None:
+    """`Ready`, where it has turned or its reason has changed since it was last said; None also where it is Unknown: that is no news."""
+    said = next((condition for condition in current if condition.type == "Ready"), None)
+    ready = next(verdict for verdict in verdicts if verdict.type == "Ready")
+    is_news = said is None or (said.status, said.reason) != (ready.truth, ready.reason)
+    return ready if is_news and ready.truth is not Truth.UNKNOWN else None
+
+
 def merge(current: Iterable[Condition], verdicts: Sequence[Verdict], *, generation: int, now: datetime) -> tuple[Condition, ...]:
     """The conditions to report: a time changes only where the truth does, so nothing is written when nothing changed."""
     known = {condition.type: condition for condition in current}

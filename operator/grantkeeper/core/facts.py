@@ -142,6 +142,13 @@ class Facts:
     """Until when the newest open request can be answered."""
     last_refusal: str | None = None
     """Why the last request for all that is wanted brought nothing, as a condition reason."""
+    refresh_wish: str = ""
+    """The value that somebody asks for a refresh with, as long as that was not answered."""
+    refresh_wish_not_before: datetime | None = None
+    """Until when it waits, for another one was answered just before."""
+    is_refresh_wish_too_long: bool = False
+    is_revivable: bool = False
+    """It is dead by what the server said, and by that alone: whoever asks for a refresh has it asked once more."""
     is_kept: bool = True
     """Whether the grants of this namespace are kept at all."""
 

@@ -11,7 +11,7 @@ import hashlib
 
 from pydantic import Field
 
-from grantkeeper.core.records import Attempt, Delivery, Meta, Record, Sealed
+from grantkeeper.core.records import Attempt, Delivery, Meta, Record, Sealed, answer_refresh
 
 
 class Gain(Record):
@@ -30,6 +30,8 @@ class Gain(Record):
     """As they are afterwards; None where they stay as they are."""
     deliveries: dict[str, Delivery] = Field(default_factory=dict)
     """Ids for Secrets that none is recorded for."""
+    refresh_wish: str = ""
+    """What a refresh was asked for with, which this answers."""
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class Gain(Record):
                 "outcome": self.outcome,
                 "requests": standing.requests if self.requests is None else self.requests,
                 "deliveries": {**self.deliveries, **standing.deliveries},
+                "handled": answer_refresh(standing.handled, self.refresh_wish, self.outcome.time),
             }
         )
 

@@ -50,8 +50,10 @@ class Urgency(IntEnum):
     """Who goes first."""
 
     AWAITED = 0
-    """A person waits for it: a code that soon expires, or a wish."""
-    ROUTINE = 1
+    """Somebody loses by waiting: a code soon expires, or a leeway runs out."""
+    WISHED = 1
+    """Somebody asks for it, and nothing is lost if it takes a while."""
+    ROUTINE = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)

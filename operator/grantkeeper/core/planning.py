@@ -10,6 +10,7 @@ from grantkeeper.core.asking import unasked_scopes
 from grantkeeper.core.conditions import Verdict, summarize
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.refreshing import is_presentable, refresh_at, urgency_of_refresh
 from grantkeeper.core.verdicts import CHECKS, END_WARNED_OF, accepted, warn_of_end
 
 CONFLICT_LOOKED_AT_AGAIN = timedelta(seconds=10)
@@ -65,7 +66,7 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
         steps += [Step(Act.REDEEM, answer) for answer in facts.answers]
     if must_ask(facts) or must_heed(facts) or facts.has_lapsed_request:
         steps.append(Step(Act.ASK))
-    if facts.waits_for_turn is None and _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
+    if _may_refresh(facts) and (moment := refresh_at(facts)) is not None and moment <= facts.now:
         steps.append(Step(Act.REFRESH))
     steps += [
         Step(Act.DELIVER, s.name)
@@ -102,17 +103,9 @@ def _is_spent(facts: Facts) -> bool:
 
 
 def _may_refresh(facts: Facts) -> bool:
-    may = facts.holding is not None and facts.holding.is_refreshable and not facts.is_dead and not facts.has_dangling_code
-    return may and facts.connector.endpoints_known
-
-
-def refresh_at(facts: Facts) -> datetime | None:
-    """When the next refresh is due; after a failure, when it may be tried again. None where nothing is to be refreshed."""
-    if facts.holding is None or facts.holding.due_at is None or not facts.holding.is_refreshable or facts.is_dead or facts.is_withheld:
-        return None
-    if not facts.is_served:
-        return None
-    return max(moment for moment in (facts.holding.due_at, facts.retry_not_before, facts.claim_respected_until) if moment)
+    """Whether a refresh could be made, and is not waiting for its turn already, at least as urgently."""
+    is_new_in_line = facts.waits_for_turn is None or urgency_of_refresh(facts) < facts.waits_for_turn
+    return is_new_in_line and is_presentable(facts) and not facts.has_dangling_code and facts.connector.endpoints_known
 
 
 def _wake_at(facts: Facts) -> datetime | None:

@@ -97,6 +97,8 @@ class Attempt:
     spec_generation: int
     failures: int = 0
     retry_not_before: Time | None = None
+    is_refused: bool = False
+    """The server had refused the token before; this attempt, which somebody asked for, has not shown otherwise."""
 
 
 @small(frozen=True, slots=True, kw_only=True, config=_CONFIG)
@@ -112,6 +114,16 @@ class Handled(Record):
 
     connect: tuple[str, ...] = ()
     """Hashes of the ids that links were asked for with, the last one last."""
+    refresh: str | None = None
+    """What a refresh was asked for with that was answered last."""
+    refreshed_at: Time | None = None
+    """When it was answered."""
+
+
+def answer_refresh(handled: Handled | None, wish: str, at: datetime) -> Handled | None:
+    """What was acted on, after an attempt that has answered this wish for a refresh; empty where nobody had one."""
+    before = handled or Handled()
+    return handled if wish in {"", before.refresh} else before.model_copy(update={"refresh": wish, "refreshed_at": at})
 
 
 @small(frozen=True, slots=True, kw_only=True, config=_CONFIG)

@@ -208,7 +208,7 @@ def is_ours(copy: DeliveredCopy, delivery: Delivery | None) -> bool:
     return copy.uid == delivery.uid if delivery.uid is not None else copy.delivery == delivery.id
 
 
-def compare(copy: DeliveredCopy | None, delivery: Delivery | None, wanted: dict[str, Any]) -> Copy:
+def compare(copy: DeliveredCopy | None, delivery: Delivery | None, wanted: dict[str, Any], wanted_digest: str) -> Copy:
     """How the delivered Secret stands against the one that is wanted."""
     if copy is None:
         return Copy.MISSING
@@ -219,7 +219,7 @@ def compare(copy: DeliveredCopy | None, delivery: Delivery | None, wanted: dict[
         _but(OUR_LABELS, metadata["labels"]).items() <= copy.labels.items()
         and _but(OUR_ANNOTATIONS, metadata["annotations"]).items() <= copy.annotations.items()
     )
-    return Copy.CURRENT if is_dressed and copy.digest == digest(wanted) else Copy.STALE
+    return Copy.CURRENT if is_dressed and copy.digest == wanted_digest else Copy.STALE
 
 
 def find_surplus(deliveries: Mapping[str, Delivery], copies: Mapping[str, DeliveredCopy], wanted: Collection[str]) -> tuple[str, ...]:

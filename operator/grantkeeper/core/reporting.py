@@ -10,15 +10,16 @@ from pydantic import TypeAdapter
 
 from grantkeeper.core.accounts import show
 from grantkeeper.core.asking import missing_scopes
-from grantkeeper.core.conditions import merge
+from grantkeeper.core.conditions import Verdict, merge
 from grantkeeper.core.facts import Facts
 from grantkeeper.core.oauth import challenge
-from grantkeeper.core.planning import Plan, refresh_at
+from grantkeeper.core.planning import Plan
 from grantkeeper.core.records import Sealed
+from grantkeeper.core.refreshing import refresh_at
 from grantkeeper.core.requests import ConsentRequest, find_shown
 from grantkeeper.core.times import to_text
 from grantkeeper.core.verdicts import token_state
-from grantkeeper.resources import ConsentRequestStatus, OAuthConnectorStatus, UserGrant, UserGrantStatus
+from grantkeeper.resources import ConsentRequestStatus, OAuthConnector, OAuthConnectorStatus, ServerStatus, UserGrant, UserGrantStatus
 
 SCOPES_SHOWN = 64
 """What the CRD admits; a server may grant more, and the sealed set keeps all of it."""
@@ -48,8 +49,23 @@ def describe_grant(
         last_refresh_time=holding.obtained_at if holding else None,
         next_refresh_time=_whole(refresh_at(facts)),
         last_failure_time=outcome.time if outcome and facts.failures else None,
+        last_handled_refresh=sealed.handled.refresh if sealed and sealed.handled else None,
         failed_refreshes=facts.failures or None,
         sealed_secret_name=sealed.secret_name if sealed else None,
+        conditions=conditions,
+    )
+
+
+def describe_connector(
+    connector: OAuthConnector, verdicts: Sequence[Verdict], server: ServerStatus | None, *, redirect_uri: str, grants: int, now: datetime
+) -> OAuthConnectorStatus:
+    """The status that tells the truth about a connector. What was known of its server stays while nobody knows better."""
+    conditions = merge(connector.status.conditions, verdicts, generation=connector.metadata.generation, now=now)
+    return OAuthConnectorStatus(
+        observed_generation=connector.metadata.generation,
+        redirect_uri=redirect_uri,
+        server=server or connector.status.server,
+        grants=grants,
         conditions=conditions,
     )
 
@@ -58,7 +74,8 @@ def patch_status(current: Status, desired: Status, resource_version: str) -> dic
     """A merge patch of the status subresource (RFC 7396) that fails when the object has changed; None where nothing differs."""
     if current == desired:
         return None  # as nearly always: no need to write out both
-    before, after = _wire(current), _wire(desired)
+    turned = {member for member in type(desired).__annotations__ if getattr(current, member) != getattr(desired, member)}
+    before, after = _wire(current, turned), _wire(desired, turned)
     if before == after:
         return None
     return {"metadata": {"resourceVersion": resource_version}, "status": _find_changes(before, after)}
@@ -94,8 +111,8 @@ def _whole(moment: datetime | None) -> datetime | None:
 _STATUS = TypeAdapter[OAuthConnectorStatus | UserGrantStatus](OAuthConnectorStatus | UserGrantStatus)
 
 
-def _wire(status: OAuthConnectorStatus | UserGrantStatus) -> dict[str, Any]:
-    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True)
+def _wire(status: OAuthConnectorStatus | UserGrantStatus, members: set[str]) -> dict[str, Any]:
+    dumped = _STATUS.dump_python(status, by_alias=True, exclude_none=True, include=members)
     return {name: _plain(value) for name, value in dumped.items() if value not in ((), {})}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ class _Piece(NamedTuple):
     is_closed: bool = True
 
 
+@lru_cache(maxsize=256)  # every look at a grant asks anew for templates that hardly ever change
 def find_fault(template: str) -> str | None:
     """What is wrong with a template, as a sentence that says what is allowed; None where it can be filled."""
     return next((fault for piece in _split(template) if (fault := _judge(piece)) is not None), None)

@@ -11,6 +11,7 @@ from grantkeeper.core.asking import REFUSALS, describe_waiting, describe_widenin
 from grantkeeper.core.conditions import Verdict, false, pending, true
 from grantkeeper.core.facts import Copy, Facts, Trouble
 from grantkeeper.core.reasons import Reason
+from grantkeeper.core.refreshing import describe_wish
 from grantkeeper.core.times import to_text
 
 END_WARNED_OF = {timedelta(days=1): "a day", timedelta(days=7): "a week"}
@@ -128,6 +129,11 @@ NOTHING_HELD = "There is no token that could be used."
 
 def fresh(facts: Facts) -> Verdict:
     """The access token has not expired, and is kept so."""
+    verdict, wish = _judge_freshness(facts), describe_wish(facts)
+    return replace(verdict, message=f"{verdict.message} {wish}".lstrip()) if wish else verdict
+
+
+def _judge_freshness(facts: Facts) -> Verdict:
     holding = facts.holding
     if facts.is_suspended:
         return false("Fresh", Reason.SUSPENDED, "Nothing is refreshed while spec.suspend is true; what is held stays sealed.")
