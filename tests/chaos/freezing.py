@@ -87,6 +87,7 @@ def play(stage: Stage, cell: Cell) -> Frozen:
     before = stage.presented()
     leader.kill(signal.SIGCONT)
     thawed_at = time.monotonic()
+    wait_for(lambda: '"standing by"' in leader.log.read_text().rpartition('"leading"')[2], "the old leader to stand by")
     if cell.may_be_lost:
         stage.wait_reason("alice", "ReauthorizationRequired", within=SETTLING)
     else:
