@@ -67,7 +67,7 @@ TABLE = (
     Situation(GRANT, "Authorized", R.TOKENS_NOT_KEPT, "profile", "The account is connected; what came was revoked at once"),
     # Freshness
     Situation(GRANT, "Fresh", R.EXPIRED, "revoked", "It is not refreshed: see Authorized"),
-    Situation(GRANT, "Fresh", R.REFRESH_FAILING, "failing", "rejects the request; the controller's log names its error"),
+    Situation(GRANT, "Fresh", R.REFRESH_FAILING, "failing", "rejects the request (invalid_scope)"),
     Situation(GRANT, "Fresh", R.NOT_REFRESHABLE, "unrenewed", "gave no refresh token. To consent again, use the link"),
     Situation(GRANT, "Fresh", R.CONNECTOR_NOT_READY, "stranded", "The connector is not ready: see its own status"),
     Situation(GRANT, "Fresh", R.SUSPENDED, "paused", "while spec.suspend is true; what is held stays sealed"),

@@ -165,7 +165,7 @@ async def test_a_delivered_secret_of_ours_that_lost_its_label_is_known(scene: Sc
     ("word", "sentence", "connector"),
     [
         pytest.param("invalid_client", "rejects the client; see the connector", "ClientRejected", id="the client"),
-        pytest.param("invalid_scope", "rejects the request; the controller's log names its error", "Ready", id="the request"),
+        pytest.param("invalid_scope", "rejects the request (invalid_scope)", "Ready", id="the request"),
     ],
 )
 async def test_a_grant_points_at_its_connector_only_where_that_has_something_to_say(

@@ -122,7 +122,7 @@ class Connectors:
         standing = self.standing(name)
         if standing.endpoints is not None and standing.secret_problem is None:
             self._remember(name, connector, standing.endpoints, standing)
-        if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, before.healed_at):
+        if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, lapsed.healed_at):
             self.changed(name)
         self.pacer.serve(name)
         await self._report(connector, standing)
