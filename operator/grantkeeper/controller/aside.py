@@ -44,9 +44,11 @@ class Aside:
         return list(self._sets)
 
     def drop(self, recovered: Recovered) -> None:
-        """It is not there any more."""
-        self._sets[recovered.uid].pop(recovered.secret_name, None)
-        if not self._sets[recovered.uid]:
+        """It is not there any more; another one may bear its name by now."""
+        sets = self._sets[recovered.uid]
+        if (known := sets.get(recovered.secret_name)) is not None and known.secret_uid == recovered.secret_uid:
+            del sets[recovered.secret_name]
+        if not sets:
             del self._sets[recovered.uid]
 
     def all(self) -> list[Recovered]:
