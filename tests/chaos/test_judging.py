@@ -60,6 +60,13 @@ def test_a_loss_with_a_cause_keeps_its_bound() -> None:
     assert (value(judgement, "grants lost"), find_faults(judgement.figures)) == (1, [])
 
 
+def test_more_losses_by_kills_than_there_were_kills_of_a_leader_are_too_many() -> None:
+    strewn = quiet().claim("r2", "two", generation=2).calls(call("r2", 104), call("c9", 106, grant_type=CODE, account="alice#2"))
+    judgement = judged(strewn.mishaps(kill(104.1, led=False)))
+    assert (value(judgement, "grants lost"), len(judgement.breaches)) == (1, 0)
+    assert [fault.partition(":")[0] for fault in find_faults(judgement.figures)] == ["grants lost"]
+
+
 def test_a_storm_that_ended_too_soon_is_a_fault() -> None:
     assert not find_faults(judged(quiet(), least=(1, 0)).figures)
     assert len(find_faults(judged(quiet(), least=(2, 1)).figures)) == 2
