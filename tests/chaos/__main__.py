@@ -1,4 +1,7 @@
-"""`make chaos`: three replicas in a storm, and the table of what came of it; fails with the story of whatever broke."""
+"""`make chaos`: three replicas in a storm, and the table of what came of it; fails with the story of whatever broke.
+
+`python -m chaos build/chaos/evidence.pickle` judges once more what the last storm left behind.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def main() -> int:
     """Run a storm; return the exit status."""
     ending.listen()
     try:
-        judgement = run(settings.read(os.environ))
+        judgement = judge_again(Path(sys.argv[1])) if len(sys.argv) > 1 else run(settings.read(os.environ))
     except (PartFailed, TimeoutError) as failure:
         print(f"\n✗ {failure}", file=sys.stderr)  # noqa: T201
         return 1
@@ -65,6 +68,12 @@ def run(chosen: Settings) -> Judgement:
     least = (chosen.refreshes, chosen.kills) if chosen.refreshes and chosen.kills else None
     between = storm.began_at, storm.over_at
     return judge(storm.evidence, between=between, lifetime=max(storm.lifetimes), unwell=storm.unwell, least=least)
+
+
+def judge_again(kept: Path) -> Judgement:
+    """Judge what a storm left behind."""
+    evidence, between, lifetime, unwell = pickle.loads(kept.read_bytes())  # noqa: S301  # our own file
+    return judge(evidence, between=between, lifetime=lifetime, unwell=unwell)
 
 
 def describe(chosen: Settings) -> str:

@@ -43,6 +43,13 @@ def test_when_a_grant_had_no_token(strewn: Strewn, ends: dict[str, float], gaps:
     assert [(gap.began_at, gap.ended_at) for gap in find_gaps(archive, ends, (0, 120), 10)] == gaps
 
 
+def test_a_token_of_another_consent_covers_nothing_and_what_was_before_does_not_count() -> None:
+    anew = call("c8", 104, grant_type=CODE, account="alice#2", access_token="a9")
+    archive = Strewn().deliver(1, at=101).deliver(2, at=105, token="a9").calls(CONSENTED, anew).archive
+    gaps = {(gap.began_at, gap.ended_at) for gap in find_gaps(archive, {"alice#1": 108}, (100.5, 112), 10)}
+    assert gaps == {(100.5, 101), (105, 108), (104, 105)}
+
+
 @pytest.mark.parametrize(
     ("strewn", "expected"),
     [

@@ -51,6 +51,11 @@ def test_a_spent_token_that_is_presented_again(strewn: Strewn, expected: set[str
     assert broken(strewn) == expected
 
 
+def test_who_takes_over_too_soon_has_no_excuse_and_neither_has_a_claim_of_ones_own() -> None:
+    assert broken(twice(call("r1", 100), 121, pods=(A, B), claims_at=(99.9, 120))) == {rules.AT_ONCE, rules.AGAIN}
+    assert broken(twice(call("r1", 100), 136, pods=(A, A), claims_at=(99.9, 135.2))) == {rules.AGAIN}
+
+
 def test_what_was_stored_excuses_nothing() -> None:
     strewn = Strewn().store(1).claim("r1", "first").store(2).claim("r1", "second", generation=2)
     assert broken(strewn.calls(cut("r1", 100), refused("r1", 111))) == {rules.AGAIN}

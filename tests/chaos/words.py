@@ -66,9 +66,7 @@ def find_terms(words: Sequence[Word], mishaps: Sequence[Mishap]) -> list[Term]:
 
 def count_overlaps(terms: Sequence[Term]) -> int:
     """How often two led at once."""
-    return sum(
-        one.pod != other.pod and one.began_at < other.ended_at and other.began_at < one.ended_at for one, other in combinations(terms, 2)
-    )
+    return sum(one.began_at < other.ended_at and other.began_at < one.ended_at for one, other in combinations(terms, 2))
 
 
 def _ends_a_term(mishap: Mishap) -> bool:
