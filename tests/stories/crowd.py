@@ -205,7 +205,7 @@ class Crowd:
                 access_token=SecretStr(f"at-{name}"),
                 refresh_token=SecretStr(f"{name}/0"),
                 token_type="Bearer",
-                obtained_at=expires_at(n) - LIFETIME,
+                obtained_at=min(expires_at(n) - LIFETIME, START),
                 expires_at=expires_at(n),
             )
             key = seals.prepare()

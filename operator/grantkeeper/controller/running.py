@@ -39,7 +39,7 @@ SWEEP_SOONEST = timedelta(seconds=5)
 PROBE_EVERY = timedelta(seconds=5)
 """How often a listed namespace that could not be read is tried again."""
 READ_AGAIN_AFTER = 1.0
-WATCHES_BEGIN_WITHIN, WATCHES_END_WITHIN = 5.0, 10.0
+WATCHES_BEGIN_WITHIN, WATCHES_END_WITHIN = 2.0, 10.0
 """Seconds."""
 GRANT, CONNECTOR, COUNT, ORPHAN, KEYRING = "grant", "connector", "count", "orphan", "keyring"
 
