@@ -167,8 +167,8 @@ class Evidence:
     mishaps: list[Mishap] = field(default_factory=list)
     outages: list[tuple[float, float]] = field(default_factory=list)
     """When the authorization server accepted no connection, or reset each new one."""
-    overlaps: int = 0
-    """How often two replicas led at once, by their own words."""
+    overlaps: int | None = None
+    """How often two replicas led at once, by their own words; None where nobody has looked."""
 
 
 def brief(digest: str) -> str:

@@ -9,8 +9,9 @@ when another one is, on average over all refreshes:
 
     kills of the leader * mean, over the refreshes, of how many are in their windows at the moment when its answer is read
 
-Each window ends when the answer has been read and sealed and is on the disk; the last part is measured at the journals of the killed. A
-kill that is aimed at a step in the window loses one more. What is over the 99.9th percentile of all that is too much.
+That is more than is lost, by half in most storms: a kill comes up to half a second after that moment. Each window ends when the answer has
+been read and sealed and is on the disk; the last part is measured at the journals of the killed. A kill that is aimed at a step in the
+window loses one more. What is over the 99.9th percentile of all that is too much.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from chaos.archive import CODE, REFRESH, RESPECTED, SEEN_LATE, Archive, Standing, at_version
+from chaos.archive import CODE, RESPECTED, SEEN_LATE, Archive, Standing, at_version
 from chaos.evidence import Call, Copy, Fate, Report, Sealed
 
 MOST = 2
@@ -136,6 +136,3 @@ def tell(call: Call, since: float) -> str:
 def tell_claim(standing: Standing, since: float) -> str:
     """One claim, likewise."""
     return f"{standing.seen_at - since:+.2f} {standing.claim.pod[:8]}/{standing.claim.boot[:4]}"
-
-
-__all__ = ["AGAIN", "AT_ONCE", "REFRESH", "Breach", "find_breaches"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
 
 from chaos.archive import REFRESH, Archive
 from chaos.evidence import Call, Claimed, Copy, Entry, Evidence, Fate, Kind, Mishap, Report, Sealed
@@ -112,6 +111,3 @@ class Strewn:
     def archive(self) -> Archive:
         """All of it."""
         return Archive(self.evidence)
-
-
-FOREVER = inf
