@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from grantkeeper.adapters import journal as journals
 from grantkeeper.adapters.journal import Journal
 from grantkeeper.core.gains import Gain
 from grantkeeper.core.records import Attempt, Meta
@@ -78,6 +79,18 @@ def test_a_directory_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path
 async def test_a_disk_that_fails_stops_no_commit(tmp_path: Path) -> None:
     assert not await Journal(tmp_path / "gone" / "meanwhile").write(GAIN)
     assert not await Journal(tmp_path / "gone" / "meanwhile").can_write()
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [(60.0, 1), (0.0, 2)])
+async def test_a_disk_that_was_good_a_moment_ago_is_not_tried_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, tries: int
+) -> None:
+    monkeypatch.setattr(journals, "GOOD_FOR", seconds)
+    tried: list[Journal] = []
+    monkeypatch.setattr(Journal, "_try_out", tried.append)
+    journal = Journal(tmp_path)
+    assert [await journal.can_write(), await journal.can_write()] == [True, True]
+    assert len(tried) == tries
 
 
 async def test_nothing_unfinished_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -37,7 +39,7 @@ async def ask(server: ScriptedServer, ca: CA, target: str) -> tuple[str, list[st
     """What the server was asked for, and which lists were said to be answered."""
     listed: list[str] = []
     credentials = log_in(server, ca)
-    async with open_session(credentials, listed.append) as session, session.get(credentials.server + target) as response:
+    async with open_session(credentials, listed.append, lambda *_: False) as session, session.get(credentials.server + target) as response:
         await response.read()
     (received,) = server.received
     assert received.headers["authorization"] == "Bearer a-token"
@@ -59,6 +61,40 @@ async def test_anything_else_is_asked_for_as_it_is(server: ScriptedServer, ca: C
 async def test_a_list_that_was_refused_is_not_said_to_be_answered(server: ScriptedServer, ca: CA) -> None:
     server.answer(Script(status=403))
     assert (await ask(server, ca, f"{SECRETS}?limit=500"))[1] == []
+
+
+def write_event(kind: str, name: str) -> bytes:
+    """A line of a watch."""
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name, "resourceVersion": "12"}, "data": {"access_token": "YQ=="}}
+    return json.dumps({"type": kind, "object": secret}, separators=(",", ":")).encode()
+
+
+BOOKMARK = {"type": "BOOKMARK", "object": {"kind": "Secret", "apiVersion": "v1", "metadata": {"resourceVersion": "12"}}}
+
+
+@pytest.mark.parametrize("size", [1, 50, 1024 * 1024])
+async def test_what_is_known_comes_as_a_bookmark_and_everything_else_as_it_is(server: ScriptedServer, ca: CA, size: int) -> None:
+    news = [
+        write_event("MODIFIED", "new"),
+        write_event("DELETED", "known"),
+        b'{"type":"ERROR","object":{"kind":"Status","code":410}}',
+        b"no event",
+    ]
+    echoes = [write_event("ADDED", "known"), write_event("MODIFIED", "known")]
+    server.answer(Script(body=b"\n".join([news[0], echoes[0], *news[1:3], echoes[1], b"", news[3]])))
+    asked: list[str] = []
+
+    def is_known(plural: str, body: dict[str, Any]) -> bool:
+        asked.append(plural)
+        return bool(body["metadata"]["name"] == "known")
+
+    credentials = log_in(server, ca)
+    async with open_session(credentials, print, is_known) as session, session.get(f"{credentials.server}{SECRETS}?watch=true") as response:
+        lines = b"".join([data async for data in response.content.iter_chunked(size)]).split(b"\n")
+    assert [lines[n] for n in (0, 2, 3, 6)] == news
+    assert lines[5] == b""
+    assert [json.loads(lines[n]) for n in (1, 4)] == [BOOKMARK, BOOKMARK]
+    assert set(asked) == {"secrets"}
 
 
 def test_kopf_remembers_no_object() -> None:

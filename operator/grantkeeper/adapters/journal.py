@@ -30,10 +30,12 @@ WITHIN = 2.0
 """Seconds that are waited for the disk. One that hangs must not keep from the API server what only this process holds."""
 AT_ONCE = 4
 """Threads, of the journal's own: those that a disk lets hang are nobody else's, and of few each is woken from not long ago."""
+GOOD_FOR = 1.0
+"""Seconds."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Journal:
     """One directory that belongs to one Pod; without one nothing is written."""
 
@@ -42,6 +44,8 @@ class Journal:
     """Attempts whose entries are to be there: one that comes late from a disk that hung must not outlive its being forgotten."""
     _kept: set[str] = field(default_factory=set)
     """Attempts whose entries are there."""
+    _good_until: float = 0.0
+    """By the event loop's clock."""
     _lock: Lock = field(default_factory=Lock)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "journal"))
 
@@ -60,10 +64,13 @@ class Journal:
             log.error("the journal's disk is full", error=error.strerror)  # noqa: TRY400
 
     async def can_write(self) -> bool:
-        """Whether an entry could be written now: asked before a token is spent."""
-        if self.directory is None:
+        """Whether an entry could be written now: asked before a token is spent. One that could a second ago is not tried out again."""
+        now = asyncio.get_running_loop().time()
+        if self.directory is None or now < self._good_until:
             return True
-        return await self._do(self._try_out, "the journal cannot be written")
+        if is_good := await self._do(self._try_out, "the journal cannot be written"):
+            self._good_until = now + GOOD_FOR
+        return is_good
 
     async def write(self, gain: Gain) -> bool:
         """Keep a gain; whether it is on the disk. A disk that fails, or hangs, stops nothing: the commit follows at once."""

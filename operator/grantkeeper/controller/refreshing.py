@@ -85,7 +85,7 @@ class Refresher:
             return
         key = self.seals.prepare()
         may_wait = not gathered.facts.is_hurried and can_wait(held.tokens, self.presenter.clock())
-        if not await self.presenter.committer.journal.can_write() and may_wait:
+        if may_wait and not await self.presenter.committer.journal.can_write():
             return  # what comes could be kept nowhere while the API server is away: not before that is the smaller risk
         request = refresh_request(remembered.client, refresh_token=held.tokens.refresh_token)
         reach("refresh.prepared")

@@ -15,7 +15,8 @@ import structlog
 
 from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.adapters.login import Login
-from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Known, Watcher
+from grantkeeper.adapters.watchsession import Known
+from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Watcher
 from grantkeeper.core.namespaces import Scope
 
 log = structlog.get_logger()

@@ -24,7 +24,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from grantkeeper.adapters import looping
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
 from grantkeeper.adapters.login import Login
-from grantkeeper.adapters.watchsession import open_session
+from grantkeeper.adapters.watchsession import Known, open_session
 from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.resources import GROUP
 
@@ -32,9 +32,6 @@ log = structlog.get_logger()
 
 Event = Callable[[str, str | None, dict[str, Any]], None]
 """Takes a plural, an event type (None for what was there already) and the object."""
-
-Known = Callable[[str, dict[str, Any]], bool]
-"""Tells, in the thread of the watches, whether an object is news: most events only repeat our own writes, and shall wake nobody."""
 
 LOGIN_LASTS = timedelta(minutes=10)
 """How long a token is used before its file is read again; kubelet renews it long before it runs out."""
@@ -81,6 +78,7 @@ class Watcher:
     login: Login
     on_event: Event
     is_known: Known
+    """Asked in the thread of the watches: most of what they bring only repeats our own writes, and shall wake nobody."""
     on_list: Callable[[str], None]
     on_end: Callable[[], None]
     kinds: Collection[Kind] = EVERYTHING
@@ -144,14 +142,14 @@ class Watcher:
             credentials = self.login.read()
             return kopf.AiohttpSession(
                 server=credentials.server,
-                aiohttp_session=open_session(credentials, lambda path: home.call_soon_threadsafe(self.on_list, path)),
+                aiohttp_session=open_session(credentials, lambda path: home.call_soon_threadsafe(self.on_list, path), self.is_known),
                 expiration=datetime.now(UTC) + LOGIN_LASTS,
             )
 
         def hand_over(plural: str) -> Callable[..., Awaitable[None]]:
             async def on_event(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401  # kopf's own signature
                 body = dict(event["object"])
-                if event["type"] == "DELETED" or not self.is_known(plural, body):
+                if event["type"] == "DELETED" or not self.is_known(plural, body):  # it may be known by now
                     home.call_soon_threadsafe(self.on_event, plural, event["type"], body)
 
             return on_event
