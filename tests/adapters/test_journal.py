@@ -87,7 +87,11 @@ async def test_a_disk_that_was_good_a_moment_ago_is_not_tried_out_again(
 ) -> None:
     monkeypatch.setattr(journals, "GOOD_FOR", seconds)
     tried: list[Journal] = []
-    monkeypatch.setattr(Journal, "_try_out", tried.append)
+
+    def try_out(journal: Journal) -> None:
+        tried.append(journal)
+
+    monkeypatch.setattr(Journal, "_try_out", try_out)
     journal = Journal(tmp_path)
     assert [await journal.can_write(), await journal.can_write()] == [True, True]
     assert len(tried) == tries
