@@ -25,7 +25,8 @@ class TokenEndpoint:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         authority = make_ca(directory)
-        self.ca_bundle = authority.path.read_bytes()
+        self.ca = authority.path
+        self.ca_bundle = self.ca.read_bytes()
         self.url = f"https://localhost:{(port := free_port())}"
         certificate, key = authority.issue(["localhost", "127.0.0.1"])
         self._command = [sys.executable, "-m", "bench.tokenserver", str(certificate), str(key), str(port)]

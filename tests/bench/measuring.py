@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Anchors:
 
     patch_cpu: float = 0.0
     """Seconds of its own CPU for one PATCH."""
+    refresh_cpu: float = 0.0
+    """And for the calls of a refresh."""
     server_cpu: float = 0.0
     """Seconds of the control plane's for one PATCH, above what it needs at rest."""
     round_trips: list[float] = field(default_factory=list)
@@ -130,6 +133,7 @@ class Bench:
         first = self._patch()
         refreshes = await self._refresh()
         second = self._patch()
+        self._anchors.refresh_cpu = self._bare_refresh()
         self._keep_patches(first, second)
         restart = await self._restart()
         drain = await self._drain()
@@ -146,6 +150,12 @@ class Bench:
         with step(f"the anchor: {REFRESHES_A_SECOND} bare PATCHes a second"):
             seconds, pids = self.settings.anchor, [str(pid) for pid in self.stage.server_pids]
             return self.stage.anchor("patch", str(REFRESHES_A_SECOND), str(seconds), *pids, within=2 * seconds + 60)
+
+    def _bare_refresh(self) -> float:
+        with step(f"the anchor: the calls of {REFRESHES_A_SECOND} refreshes a second"):
+            seconds, endpoint = self.settings.anchor, self.stage.endpoint
+            to = (f"{endpoint.url}/ledger/{sys.maxsize}", str(endpoint.ca))
+            return float(self.stage.anchor("refresh", str(REFRESHES_A_SECOND), str(seconds), *to, within=2 * seconds + 60)["own"])
 
     def _keep_patches(self, *reports: dict[str, Any]) -> None:
         self._anchors.round_trips = [seconds for report in reports for seconds in report["round_trips"]]
