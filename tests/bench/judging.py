@@ -36,6 +36,7 @@ def _refresh(refreshes: Refreshes, anchors: Anchors) -> list[Figure]:
     lags, trips = refreshes.lags, anchors.round_trips
     return [
         Figure("controller's CPU, one delivered refresh", "ms", refreshes.cpu * 1e3, anchors.patch_cpu * 1e3, PATCH, Bound(8, Of.RATIO)),
+        Figure("controller's CPU, one delivered refresh", "ms", refreshes.cpu * 1e3, anchors.refresh_cpu * 1e3, "its calls, bare"),
         Figure(
             "control plane's CPU, one delivered refresh",
             "ms",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 REFRESHES_A_SECOND = 20
 """The load under which a refresh is priced; also the rate of the anchor."""
-ASKED_CAP = 50
-"""Token requests a second that the connector allows, where connectors know a cap: more than the load, less than two cores can do."""
+ASKED_CAP = 30
+"""Token requests a second that the connector allows, where connectors know a cap: three times what they allow by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

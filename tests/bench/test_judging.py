@@ -15,6 +15,7 @@ EVEN = [number / 50 for number in range(1000)]
 GOOD = Measurements(
     anchors=Anchors(
         patch_cpu=0.001,
+        refresh_cpu=0.005,
         server_cpu=0.004,
         round_trips=[0.005] * 100,
         list_seconds=2.0,
