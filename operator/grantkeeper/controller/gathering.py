@@ -76,10 +76,6 @@ class Gatherer:
         drafts = seen.drafts if seen is not None else {}
         is_same_set = seen is not None and opened is not None and opened is seen.opened
         holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
-        requests = self.seals.open_requests(sealed, connector.spec) if sealed and connector else ()
-        left = self.committer.left_of(grant.metadata.uid)
-        is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
-        holding = self._hold(grant, connector, sealed, opened)
         left = self.committer.left_of(grant.metadata.uid)
         is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
