@@ -46,6 +46,12 @@ async def test_it_is_named_in_status_and_by_one_event(scene: Scene) -> None:
     assert await scene.reason() == "Ready"
 
 
+async def test_it_is_named_still_when_everything_has_been_read_again(scene: Scene) -> None:
+    await scene.controller.sweeper.sweep()
+    await scene.pass_time(DUE)
+    assert f"recovered-{scene.uid}-1" in (await scene.condition("Authorized"))["message"]
+
+
 @pytest.mark.parametrize("is_missed", [pytest.param(False, id="as the watch tells"), pytest.param(True, id="as a sweep finds")])
 async def test_it_is_named_no_more_when_somebody_has_deleted_it(scene: Scene, is_missed: bool) -> None:
     await scene.cluster.delete(SECRETS, OPERATOR_NAMESPACE, f"recovered-{scene.uid}-1")

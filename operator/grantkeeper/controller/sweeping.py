@@ -54,10 +54,10 @@ class Sweeper:
             _note_each(self.registry.note_secret, secrets)
             present |= self.registry.stock_of(secrets=secrets)
             answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
-            secrets.clear()
             for body in secrets:
                 if body.get("type") == RECOVERED_TYPE:
                     missing.pop(body["metadata"]["uid"], None)
+            secrets.clear()
 
         # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came; nor one beside the next.
         readable = await self._read_secrets(take_in)
