@@ -172,4 +172,6 @@ def _tune(settings: kopf.OperatorSettings) -> None:
     settings.watching.label_selectors["secrets"] = KIND_LABEL  # the plural; another spelling filters nothing, silently
     settings.queueing.idle_timeout = 0.5
     settings.networking.request_timeout = 30
+    # kopf's own pauses grow to 21 s: after an outage of the API server it would sleep on, and nothing new would be heard of.
+    settings.networking.error_backoffs = (1, 1, 2, 3, *(5,) * 9)
     settings.networking.connect_timeout = 5
