@@ -129,7 +129,10 @@ async def _follow(session: aiohttp.ClientSession, url: str, labels: str, see: Ca
     query = {"labelSelector": labels} if labels else {}
     async with session.get(url, params=query) as listed:
         listed.raise_for_status()
-        version = orjson.loads(await listed.read())["metadata"]["resourceVersion"]
+        found = orjson.loads(await listed.read())
+    for body in found["items"]:
+        see(body, gone=False)
+    version = found["metadata"]["resourceVersion"]
     while True:
         with suppress(aiohttp.ClientError):
             watching = {**query, "watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": "7200"}
