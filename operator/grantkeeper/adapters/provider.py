@@ -32,16 +32,6 @@ _READ_WITHIN = 1.0
 _OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity", "Connection": "close"}
 
 
-@dataclass(slots=True)
-class _Course:
-    """How far a request came."""
-
-    sent: bool = False
-    """Whether a first byte may have left."""
-    whole: Callable[[], None] = lambda: None
-    """Called when all of it is."""
-
-
 class Provider:
     """Authorization servers, over https and within the egress rule; `networks` are allowed although they are not public."""
 
@@ -108,8 +98,8 @@ class Provider:
         for waiting, other in enumerate(others, start=-len(others)):
             share = (connected_by - clock()) / (1 - waiting)
             with suppress(ProviderUnsent):
-                return await _attempt(write(), place, other, context, clock() + share, answered_by, _Course(whole=sent))
-        return await _attempt(write(), place, last, context, connected_by, answered_by, _Course(whole=sent))
+                return await _attempt(write(), place, other, context, clock() + share, answered_by, sent)
+        return await _attempt(write(), place, last, context, connected_by, answered_by, sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +114,27 @@ class _Place:
 
 
 async def _attempt(  # one of several, each with its share of the time
-    message: Message, place: _Place, address: str, context: ssl.SSLContext, connected_by: float, answered_by: float, course: _Course
+    message: Message,
+    place: _Place,
+    address: str,
+    context: ssl.SSLContext,
+    connected_by: float,
+    answered_by: float,
+    sent: Callable[[], None],
 ) -> Answer:
     """Connect to this very address, as the host that was named, and send; the deadlines are moments of the event loop."""
     timer: asyncio.TimerHandle | None = None
+    may_have_left = False
     try:
         async with (
             asyncio.timeout_at(connected_by) as deadline,
             connected(address, place.port, place.host.rstrip("."), context) as connection,
         ):
             deadline.reschedule(None)
-            course.sent = True
+            may_have_left = True
             timer = asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by)
             await connection.send(message)
-            course.whole()
+            sent()
             head = await connection.read_head(message)
             async with aclosing(connection.read_body(message)) as parts:
                 body = await bodies.read(parts, head.headers.get("content-encoding", ""))
@@ -149,7 +146,7 @@ async def _attempt(  # one of several, each with its share of the time
                 date=head.headers.get("date"),
             )
     except (Unspeakable, OSError, RuntimeError) as failure:  # RuntimeError is uvloop's word for a connection that has gone meanwhile
-        raise _explain(place.host, course, failure) from None
+        raise _explain(place.host, failure, may_have_left=may_have_left) from None
     finally:
         if timer is not None:
             timer.cancel()
@@ -172,10 +169,10 @@ def _read_url(text: str) -> _Place:
     return _Place(url.raw_host.decode("ascii"), url.port or 443, url.netloc.decode("ascii"), url.raw_path)
 
 
-def _explain(host: str, course: _Course, failure: Exception) -> ProviderError:
+def _explain(host: str, failure: Exception, *, may_have_left: bool) -> ProviderError:
     """What a failure means for what was to be presented; no word of the server's is in it."""
     late = isinstance(failure, TimeoutError)
-    if course.sent:
+    if may_have_left:
         return AnswerLost(f"{host} was asked and {'did not answer in time' if late else 'broke off'}")
     match failure:
         case ssl.SSLCertVerificationError():
