@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from grantkeeper.controller.registry import Registry
-from grantkeeper.core.records import KIND_LABEL, SEALED_TYPE
+from grantkeeper.controller.registry import Registry, is_delivered
+from grantkeeper.core.versions import is_echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Echoes:
     def knows(self, plural: str, body: dict[str, Any]) -> bool:
         """Whether an object is no newer than what is known of it."""
         known = self._find_version(plural, body)
-        return known is not None and int(body["metadata"]["resourceVersion"]) <= int(known)
+        return known is not None and is_echo(body, known)
 
     def _find_version(self, plural: str, body: dict[str, Any]) -> str | None:
         registry, metadata = self.registry, body["metadata"]
@@ -31,10 +31,10 @@ class Echoes:
             return grant.metadata.resource_version if grant is not None else None
         if plural != "secrets":
             return None
-        if metadata["namespace"] == registry.operator_namespace and body.get("type") == SEALED_TYPE:
+        if registry.is_sealed(body):
             sealed = registry.sealed.get(metadata["name"].removeprefix("grant-"))
             return sealed.resource_version if sealed is not None else None
-        if (metadata.get("labels") or {}).get(KIND_LABEL) == "delivered":
+        if is_delivered(body):
             copy = registry.copies.get((metadata["namespace"], metadata["name"]))
             return copy.resource_version if copy is not None and copy.uid == metadata["uid"] else None
         return None

@@ -19,6 +19,7 @@ from grantkeeper.core.answering import ANSWER_TYPE, ConsentAnswer, read_answer
 from grantkeeper.core.namespaces import Namespace
 from grantkeeper.core.records import KIND_LABEL, RECOVERED_TYPE, SEALED_TYPE, Delivery, Holder, Sealed, read_sealed
 from grantkeeper.core.rendering import DeliveredCopy, bring_up_to_date, read_copy
+from grantkeeper.core.versions import is_echo, is_older
 from grantkeeper.resources import LimitsSpec, OAuthConnector, UserGrant
 
 log = structlog.get_logger()
@@ -56,7 +57,7 @@ class Registry:
         """Take in a grant as the API server showed it; None where that is nothing new."""
         self._note_end(body, gone=gone)
         standing = self.grants.get(body["metadata"]["uid"])
-        if standing is not None and not gone and _is_echo(body, standing.metadata.resource_version):
+        if standing is not None and not gone and is_echo(body, standing.metadata.resource_version):
             return None
         grant = UserGrant.read(body)
         uid, name = grant.metadata.uid, (grant.metadata.namespace, grant.metadata.name)
@@ -80,7 +81,7 @@ class Registry:
             return connector
         known = self.connectors.get(name)
         standing = known.metadata if known is not None and known.metadata.uid == connector.metadata.uid else None
-        if self._is_over(body) or (standing and not _is_older(standing.resource_version, connector.metadata.resource_version)):
+        if self._is_over(body) or (standing and not is_older(standing.resource_version, connector.metadata.resource_version)):
             return None
         self.connectors[name] = connector
         return connector
@@ -95,7 +96,7 @@ class Registry:
             if known is not None:
                 del self.namespaces[namespace.name]
             return True
-        if self._is_over(body) or (known is not None and not _is_older(known.resource_version, namespace.resource_version)):
+        if self._is_over(body) or (known is not None and not is_older(known.resource_version, namespace.resource_version)):
             return False
         self.namespaces[namespace.name] = namespace
         return known is None or (known.labels, known.is_ending) != (namespace.labels, namespace.is_ending)
@@ -112,13 +113,13 @@ class Registry:
             return set()
         metadata = body["metadata"]
         ours = metadata["namespace"] == self.operator_namespace
-        if self._is_sealed(body):
+        if self.is_sealed(body):
             return self._note_sealed(body, gone=gone)
         if ours and body.get("type") == RECOVERED_TYPE:
             return self.aside.note(body, gone=gone)
         if ours and body.get("type") == ANSWER_TYPE:
             return self._note_answer(body, gone=gone)
-        if _is_delivered(body):
+        if is_delivered(body):
             return self._note_copy(body, gone=gone)
         return set()
 
@@ -187,8 +188,8 @@ class Registry:
         return frozenset(
             [("grant", body["metadata"]["uid"]) for body in grants]
             + [("connector", _key(body)) for body in connectors]
-            + [("sealed", body["metadata"]["name"].removeprefix("grant-")) for body in secrets if self._is_sealed(body)]
-            + [("copy", _key(body)) for body in secrets if _is_delivered(body)]
+            + [("sealed", body["metadata"]["name"].removeprefix("grant-")) for body in secrets if self.is_sealed(body)]
+            + [("copy", _key(body)) for body in secrets if is_delivered(body)]
             + [("namespace", f"{body['metadata']['name']}/{body['metadata']['uid']}") for body in namespaces]
         )
 
@@ -223,7 +224,8 @@ class Registry:
         if self._uids.get(name) == uid:
             del self._uids[name]
 
-    def _is_sealed(self, body: dict[str, Any]) -> bool:
+    def is_sealed(self, body: dict[str, Any]) -> bool:
+        """Whether an object is the sealed Secret of a grant."""
         return body["metadata"]["namespace"] == self.operator_namespace and body.get("type") == SEALED_TYPE
 
     def _note_end(self, body: dict[str, Any], *, gone: bool) -> None:
@@ -234,11 +236,11 @@ class Registry:
     def _is_over(self, body: dict[str, Any]) -> bool:
         """Whether this is how an object was before it went. A Secret that only lost its label may come back, at a later version."""
         metadata = body["metadata"]
-        return metadata["uid"] in self._ended and not _is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
+        return metadata["uid"] in self._ended and not is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
 
     def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
         standing = self.sealed.get(body["metadata"]["name"].removeprefix("grant-"))
-        if standing is not None and not gone and _is_echo(body, standing.resource_version):
+        if standing is not None and not gone and is_echo(body, standing.resource_version):
             return set()
         try:
             sealed = read_sealed(body)
@@ -249,7 +251,7 @@ class Registry:
         self.unreadable.discard(sealed.uid)
         known = self.sealed.get(sealed.uid)
         if gone:
-            if known is not None and not _is_older(sealed.resource_version, known.resource_version):
+            if known is not None and not is_older(sealed.resource_version, known.resource_version):
                 del self.sealed[sealed.uid]
         else:
             self.sealed[sealed.uid] = sealed
@@ -271,7 +273,7 @@ class Registry:
     def _note_copy(self, body: dict[str, Any], *, gone: bool) -> set[str]:
         name = (body["metadata"]["namespace"], body["metadata"]["name"])
         known = self.copies.get(name)
-        if known is not None and not gone and known.uid == body["metadata"]["uid"] and _is_echo(body, known.resource_version):
+        if known is not None and not gone and known.uid == body["metadata"]["uid"] and is_echo(body, known.resource_version):
             return set()
         copy = read_copy(body)
         if gone:
@@ -282,18 +284,10 @@ class Registry:
         return {owner for owner in (copy.owner, known.owner if known else None) if owner is not None}
 
 
-def _is_delivered(body: dict[str, Any]) -> bool:
+def is_delivered(body: dict[str, Any]) -> bool:
+    """Whether a Secret is one that a grant asked for."""
     return (body["metadata"].get("labels") or {}).get(KIND_LABEL) == "delivered"
 
 
 def _key(body: dict[str, Any]) -> str:
     return "/".join(body["metadata"][member] for member in ("namespace", "name", "uid"))
-
-
-def _is_echo(body: dict[str, Any], known: str | None) -> bool:
-    """Whether an object is no newer than what is known of it: told before it is read, since most events only repeat our own writes."""
-    return not _is_older(known, body["metadata"]["resourceVersion"])
-
-
-def _is_older(version: str | None, other: str | None) -> bool:
-    return int(version or 0) < int(other or 0)
