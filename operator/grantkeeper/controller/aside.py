@@ -51,6 +51,16 @@ class Aside:
         if not sets:
             del self._sets[recovered.uid]
 
-    def all(self) -> list[Recovered]:
-        """Everything that is known."""
+    @property
+    def secret_uids(self) -> list[str]:
+        """Of all Secrets that are known."""
+        return [recovered.secret_uid for recovered in self._all()]
+
+    def forget(self, secret_uid: str) -> None:
+        """Drop the one of this Secret: its deletion was missed."""
+        for recovered in self._all():
+            if recovered.secret_uid == secret_uid:
+                self.drop(recovered)
+
+    def _all(self) -> list[Recovered]:
         return [recovered for sets in self._sets.values() for recovered in sets.values()]

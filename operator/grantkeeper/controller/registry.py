@@ -179,6 +179,7 @@ class Registry:
             + [("sealed", uid) for uid in {*self.sealed, *self.unreadable}]
             + [("copy", "/".join((*name, copy.uid))) for name, copy in self.copies.items()]
             + [("namespace", f"{name}/{namespace.uid}") for name, namespace in self.namespaces.items()]
+            + [("aside", uid) for uid in self.aside.secret_uids]
         )
 
     def stock_of(
@@ -190,31 +191,37 @@ class Registry:
             + [("connector", _key(body)) for body in connectors]
             + [("sealed", body["metadata"]["name"].removeprefix("grant-")) for body in secrets if self.is_sealed(body)]
             + [("copy", _key(body)) for body in secrets if is_delivered(body)]
+            + [("aside", body["metadata"]["uid"]) for body in secrets if body.get("type") == RECOVERED_TYPE]
             + [("namespace", f"{body['metadata']['name']}/{body['metadata']['uid']}") for body in namespaces]
         )
 
     def forget(self, known: frozenset[Name], present: frozenset[Name]) -> None:
         """Drop what was known before a list was asked for and is not in what it gave: its deletion was missed."""
         for kind, key in known - present:
-            match kind:
-                case "grant":
-                    if key in self.grants:
-                        self.drop_grant(self.grants[key])
-                case "connector":
-                    namespace, name, uid = key.split("/")
-                    if (connector := self.connectors.get((namespace, name))) is not None and connector.metadata.uid == uid:
-                        del self.connectors[namespace, name]
-                case "sealed":
-                    self.sealed.pop(key, None)
-                    self.unreadable.discard(key)
-                case "namespace":
-                    name, uid = key.split("/")
-                    if (there := self.namespaces.get(name)) is not None and there.uid == uid:
-                        del self.namespaces[name]
-                case _:
-                    namespace, name, uid = key.split("/")
-                    if (copy := self.copies.get((namespace, name))) is not None and copy.uid == uid:
-                        del self.copies[namespace, name]
+            self._forget(kind, key)
+
+    def _forget(self, kind: str, key: str) -> None:
+        match kind:
+            case "grant":
+                if key in self.grants:
+                    self.drop_grant(self.grants[key])
+            case "connector":
+                namespace, name, uid = key.split("/")
+                if (connector := self.connectors.get((namespace, name))) is not None and connector.metadata.uid == uid:
+                    del self.connectors[namespace, name]
+            case "sealed":
+                self.sealed.pop(key, None)
+                self.unreadable.discard(key)
+            case "aside":
+                self.aside.forget(key)
+            case "namespace":
+                name, uid = key.split("/")
+                if (there := self.namespaces.get(name)) is not None and there.uid == uid:
+                    del self.namespaces[name]
+            case _:
+                namespace, name, uid = key.split("/")
+                if (copy := self.copies.get((namespace, name))) is not None and copy.uid == uid:
+                    del self.copies[namespace, name]
 
     def drop_grant(self, grant: UserGrant) -> None:
         """Forget a grant that is gone."""

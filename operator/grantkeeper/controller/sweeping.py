@@ -15,7 +15,7 @@ from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.namespaces import Scope
-from grantkeeper.core.records import KIND_LABEL, RECOVERED_TYPE
+from grantkeeper.core.records import KIND_LABEL
 from grantkeeper.core.times import from_text
 from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, Forbidden
@@ -44,7 +44,6 @@ class Sweeper:
         known = self.registry.take_stock()
         present: set[Name] = set()
         answers: list[dict[str, Any]] = []
-        missing = {recovered.secret_uid: recovered for recovered in self.registry.aside.all()}
         namespaces = await self.cluster.list(NAMESPACES)
         _note_each(self.registry.note_namespace, namespaces)
         present |= self.registry.stock_of(namespaces=namespaces)
@@ -54,9 +53,6 @@ class Sweeper:
             _note_each(self.registry.note_secret, secrets)
             present |= self.registry.stock_of(secrets=secrets)
             answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
-            for body in secrets:
-                if body.get("type") == RECOVERED_TYPE:
-                    missing.pop(body["metadata"]["uid"], None)
             secrets.clear()
 
         # Chunk by chunk, so that what is kept of the objects is in memory and never all of them as they came; nor one beside the next.
@@ -73,8 +69,6 @@ class Sweeper:
         self.registry.forget(known, frozenset(present))
         if suspect is not None and (grant := self.registry.grants.get(suspect)) is not None:
             await self.finalizers.reread(grant)  # it may have changed while the list was on its way; this shows
-        for recovered in missing.values():
-            self.registry.aside.drop(recovered)
         await self._clear_orphans()
         await self._clear_answers(answers)
         return readable
