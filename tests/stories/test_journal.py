@@ -236,7 +236,7 @@ async def test_a_disk_that_hangs_holds_up_no_commit_and_nothing_that_is_stored_s
 
 def unstored(scene: Scene) -> int:
     """What the metric says."""
-    return len(scene.controller.keeper.refresher.presenter.committer.left)
+    return len(scene.controller.keeper.committer.left)
 
 
 async def test_an_entry_that_is_refused_stops_no_start_and_is_stored_when_it_is_admitted(directory: Path) -> None:
@@ -285,7 +285,7 @@ async def test_what_no_disk_has_is_tried_as_long_as_the_process_lives(monkeypatc
     scene = await open_due(by_code=False)
     monkeypatch.setattr(Journal, "_write", fill)
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", REFUSED, concerns=is_commit, times=20))
-    committer = scene.controller.keeper.refresher.presenter.committer
+    committer = scene.controller.keeper.committer
     await scene.settle()
     assert (await scene.sealed()).claim is None
     assert committer.left == {}

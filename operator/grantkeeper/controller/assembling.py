@@ -140,6 +140,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         registry,
         cluster,
         gatherer,
+        committer,
         Asker(vault, seals, clock),
         Redeemer(presenter, seals, Exchanger(presenter, seals, finalizers, revoker, identifier, siblings), pacer),
         Refresher(presenter, seals),

@@ -67,7 +67,7 @@ class Committer:
             if fate is _Fate.LATE:
                 await self._hand_over(gain)
             if fate is _Fate.STORED:
-                await self._forget(gain)
+                await self.forget(gain)
                 reach("commit.forgotten")
         if fate is _Fate.LATE:
             raise NotFound("the grant was released while this was on its way")
@@ -78,12 +78,13 @@ class Committer:
         with self._later_otherwise(gain):
             name = await self._persist(gain, lambda: self.vault.set_aside(claimed, gain.tokenset))
         log.error("a set came second and is kept aside", grant=f"{gain.namespace}/{gain.name}", secret=name)
-        await self._forget(gain)
+        await self.forget(gain)
         return name
 
-    async def drop(self, gain: Gain) -> None:
-        """Forget a gain that was not stored and is wanted no more: the next life must not store it either."""
-        await self._forget(gain)
+    async def forget(self, gain: Gain) -> None:
+        """A gain is stored by now, or is wanted no more: neither this life nor the next shall store it."""
+        self.left.pop(gain.attempt, None)
+        await self.journal.forget(gain.attempt)
 
     async def note(self, claimed: Sealed, change: Change) -> Sealed | None:
         """Store how an attempt ended that gained nothing; None where the Secret has moved on, and it is of no interest any more."""
@@ -127,7 +128,7 @@ class Committer:
         match await self._keep(await self._read(place, gain), gain):
             case _Fate.STORED:
                 log.warning("what was gained earlier is stored now", grant=f"{gain.namespace}/{gain.name}")
-                await self._forget(gain)
+                await self.forget(gain)
             case _Fate.SECOND:
                 await self.keep_aside(place, gain)
             case _Fate.LATE:
@@ -141,7 +142,7 @@ class Committer:
         else:
             name = await self._persist(gain, lambda: self.vault.set_aside(place, gain.tokenset, is_released=True))
             line.warning("tokens came for a grant that has been released; they are kept until they are revoked", secret=name)
-        await self._forget(gain)
+        await self.forget(gain)
 
     async def _is_released(self, gain: Gain) -> bool:
         """Whether the grant is gone, or going: who lets go of a grant deletes its sealed Secret first."""
@@ -154,10 +155,6 @@ class Committer:
             return metadata["uid"] != gain.uid or metadata.get("deletionTimestamp") is not None
 
         return await self._persist(gain, look)
-
-    async def _forget(self, gain: Gain) -> None:
-        self.left.pop(gain.attempt, None)
-        await self.journal.forget(gain.attempt)
 
     def _may_wait(self, gain: Gain, failures: int) -> bool:
         return self.journal.holds(gain) and (failures >= REFUSED_OFTEN or gain.attempt in self.left)

@@ -242,7 +242,7 @@ class Exchanger:
         )
         kept = await self.presenter.committer.keep(attempted.sealed, gain)
         if not kept:
-            await self.presenter.committer.drop(gain)
+            await self.presenter.committer.forget(gain)
         return kept
 
     async def _fail(self, question: Question, attempted: Attempted, reason: str) -> None:

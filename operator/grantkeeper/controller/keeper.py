@@ -11,6 +11,7 @@ import structlog
 
 from grantkeeper.adapters.cluster import USERGRANTS, Cluster
 from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.delivering import Deliverer
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.gathering import Gathered, Gatherer
@@ -52,6 +53,7 @@ class Keeper:
     registry: Registry
     cluster: Cluster
     gatherer: Gatherer
+    committer: Committer
     asker: Asker
     redeemer: Redeemer
     refresher: Refresher
@@ -90,13 +92,13 @@ class Keeper:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
         self.pacer.leave(uid)
-        await self.refresher.presenter.committer.store_left(uid)
+        await self.committer.store_left(uid)
         await self.releaser.end_late(uid)
         return None
 
     def find_late(self) -> list[str]:
         """The uids of grants for which something came that is not dealt with yet, though they may be gone."""
-        return [*self.registry.aside.uids, *(gain.uid for gain in self.refresher.presenter.committer.left.values())]
+        return [*self.registry.aside.uids, *(gain.uid for gain in self.committer.left.values())]
 
     async def _seek_holder(self, gathered: Gathered) -> bool:
         """Whether another's claim has just turned out to keep us away from nothing, so that the facts are others."""
@@ -108,7 +110,7 @@ class Keeper:
     async def _take(self, step: Step, gathered: Gathered) -> None:
         match step.act:
             case Act.STORE:
-                await self.refresher.presenter.committer.store_left(gathered.grant.metadata.uid)
+                await self.committer.store_left(gathered.grant.metadata.uid)
             case Act.RELEASE:
                 await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
             case Act.SETTLE:

@@ -194,14 +194,15 @@ def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
     for key, text in (("tokenset", sealed.tokenset), ("profile", sealed.profile)):
         if text is not None:
             data[key] = text.encode()
-    if sealed.claim is not None:
-        data["claim"] = _CLAIM.dump_json(sealed.claim, exclude_none=True)
-    if sealed.outcome is not None:
-        data["outcome"] = _OUTCOME.dump_json(sealed.outcome, exclude_none=True)
-    if sealed.handled is not None:
-        data["handled"] = _HANDLED.dump_json(sealed.handled, exclude_none=True)
-    if sealed.meta is not None:
-        data["meta"] = _META.dump_json(sealed.meta, exclude_none=True)
+    records: tuple[tuple[str, TypeAdapter[Any], object], ...] = (
+        ("claim", _CLAIM, sealed.claim),
+        ("outcome", _OUTCOME, sealed.outcome),
+        ("handled", _HANDLED, sealed.handled),
+        ("meta", _META, sealed.meta),
+    )
+    for key, adapter, record in records:
+        if record is not None:
+            data[key] = adapter.dump_json(record, exclude_none=True)
     metadata: dict[str, Any] = {
         "name": sealed.secret_name,
         "namespace": operator_namespace,
