@@ -47,17 +47,6 @@ def says(status: int = 200, body: Mapping[str, Any] | bytes = AS_STORED, fault: 
     return Script(status, content, {"Content-Type": "application/json", **sent}, fault)
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> CA:
-    return make_ca(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-async def server(ca: CA) -> AsyncIterator[ScriptedServer]:
-    async with scripted_server(*ca.issue(["127.0.0.1"])) as running:
-        yield running
-
-
 @pytest.fixture
 def mount(ca: CA, tmp_path: Path) -> Path:
     """A directory as kubelet mounts it."""

@@ -46,11 +46,6 @@ class Book(Resolver):
         """There are no threads."""
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> CA:
-    return make_ca(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture
 async def server(ca: CA) -> AsyncIterator[ScriptedServer]:
     async with scripted_server(*ca.issue(["localhost", "provider.test", "127.0.0.1"])) as running:

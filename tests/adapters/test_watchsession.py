@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import SecretStr
 
-from fakes.scripted_server import Script, ScriptedServer, scripted_server
+from fakes.scripted_server import Script, ScriptedServer
 from grantkeeper.adapters.login import Credentials
 from grantkeeper.adapters.watchsession import open_session
 from grantkeeper.controller.watching import NoMemories
-from parts.certificates import CA, make_ca
+from parts.certificates import CA
 
 SECRETS = "/api/v1/secrets"
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> CA:
-    return make_ca(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-async def server(ca: CA) -> AsyncIterator[ScriptedServer]:
-    async with scripted_server(*ca.issue(["127.0.0.1"])) as running:
-        yield running
 
 
 def log_in(server: ScriptedServer, ca: CA) -> Credentials:

@@ -25,6 +25,14 @@ async def delete(scene: Scene) -> None:
     await scene.cluster.delete(USERGRANTS, NAMESPACE, "alice")
 
 
+async def let_another_release(scene: Scene) -> None:
+    """Another Pod leads, waits as long as it respects the claim, and lets go of what is being deleted."""
+    ticks = await restart(scene, pod="b-pod")
+    await scene.settle()
+    ticks[0] += RESPECT
+    await scene.settle()
+
+
 async def settle(scene: Scene, uid: str) -> None:
     """Let whoever leads work, also on what it knows of a grant that is gone."""
     await scene.settle()
@@ -77,10 +85,7 @@ async def test_what_comes_after_a_grant_was_released_is_revoked(rotation: str) -
 
     async def meanwhile() -> None:
         await delete(scene)
-        ticks = await restart(scene, pod="b-pod")
-        await scene.settle()
-        ticks[0] += RESPECT
-        await scene.settle()
+        await let_another_release(scene)
         await see_nothing_left(scene, *WAS_HELD)
 
     await fly(scene, meanwhile, answer(NEXT))
@@ -97,10 +102,7 @@ async def test_what_comes_for_a_code_after_a_grant_was_released_is_revoked() -> 
     async def meanwhile() -> None:
         scene.provider.meanwhile = None
         await delete(scene)
-        ticks = await restart(scene, pod="b-pod")
-        await scene.settle()
-        ticks[0] += RESPECT
-        await scene.settle()
+        await let_another_release(scene)
 
     scene.provider.meanwhile = meanwhile
     scene.tell_news()
@@ -118,10 +120,7 @@ async def test_what_comes_late_is_not_revoked_where_the_tokens_are_retained() ->
 
     async def meanwhile() -> None:
         await delete(scene)
-        ticks = await restart(scene, pod="b-pod")
-        await scene.settle()
-        ticks[0] += RESPECT
-        await scene.settle()
+        await let_another_release(scene)
 
     await fly(scene, meanwhile, answer(NEXT))
     await settle(scene, uid)
@@ -133,10 +132,7 @@ async def test_a_failure_is_not_noted_of_a_grant_that_was_released() -> None:
 
     async def meanwhile() -> None:
         await delete(scene)
-        ticks = await restart(scene, pod="b-pod")
-        await scene.settle()
-        ticks[0] += RESPECT
-        await scene.settle()
+        await let_another_release(scene)
 
     await fly(scene, meanwhile, answer({"error": "invalid_grant"}, 400))
     await see_nothing_left(scene, *WAS_HELD)
@@ -156,10 +152,7 @@ async def test_an_entry_of_a_journal_whose_grant_another_has_released_is_revoked
         await scene.pass_time(DUE)
     await delete(scene)
     monkeypatch.setattr(scenes, "SETTINGS", ours.model_copy(update={"journal_directory": None}))
-    ticks = await restart(scene, pod="b-pod")
-    await scene.settle()
-    ticks[0] += RESPECT
-    await scene.settle()
+    await let_another_release(scene)
     await see_nothing_left(scene, *WAS_HELD)
     monkeypatch.setattr(scenes, "SETTINGS", ours)
     if not is_server_known:
