@@ -26,13 +26,18 @@ class Both:
         told = {"GRANTKEEPER_LISTEN": f"127.0.0.1:{free_port()}", "GRANTKEEPER_METRICS_LISTEN": f"127.0.0.1:{self.observers}"}
         self.child = Child.start("all-in-one", [GRANTKEEPER, "all-in-one"], log=log, environment={**environment, **told})
 
-    def wait_until_ready(self) -> None:
-        """Return when both are ready."""
-        self.child.wait_until(lambda: all(map(_is_ready, (self.observers, self.observers + 1))), timeout=30)
+    def wait_until_at_work(self) -> None:
+        """Return when both are ready, and the controller, which is ready before it leads, keeps grants."""
+        ready = (self.observers, self.observers + 1)
+        self.child.wait_until(lambda: all(map(_is_ready, ready)) and "keeping" in self.events(), timeout=30)
 
     def said(self) -> list[dict[str, object]]:
         """What all three have logged."""
         return [json.loads(line) for line in self.child.log.read_text().splitlines()]
+
+    def events(self) -> list[object]:
+        """The events among it."""
+        return [line["event"] for line in self.said()]
 
     def pid_of(self, process: str) -> int:
         """The id of a child, as the parent logged it."""
@@ -61,7 +66,7 @@ def both(grantkeeper: Installation, tmp_path: Path) -> Iterator[Both]:
     try:
         running = Both(dict(grantkeeper.controller.environment), tmp_path / "all-in-one.log")
         try:
-            running.wait_until_ready()
+            running.wait_until_at_work()
             yield running
         finally:
             running.child.stop(grace=20)
@@ -73,7 +78,7 @@ def both(grantkeeper: Installation, tmp_path: Path) -> Iterator[Both]:
 def test_both_finish_when_the_parent_is_asked_to_end(both: Both) -> None:
     children = [both.pid_of("controller"), both.pid_of("consent")]
     assert both.child.stop(grace=20) == 0
-    assert "ended" in [line["event"] for line in both.said()], "the controller finished what was in flight"
+    assert "ended" in both.events(), "the controller finished what was in flight"
     assert all(map(is_gone, children))
 
 
