@@ -11,8 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from fakes.scripted_server import Script, ScriptedServer
+from grantkeeper.adapters import watchsession
 from grantkeeper.adapters.login import Credentials
-from grantkeeper.adapters.watchsession import open_session
+from grantkeeper.adapters.watchsession import Known, open_session
 from grantkeeper.controller.watching import NoMemories
 from parts.certificates import CA
 
@@ -60,6 +61,18 @@ def write_event(kind: str, name: str) -> bytes:
 BOOKMARK = {"type": "BOOKMARK", "object": {"kind": "Secret", "apiVersion": "v1", "metadata": {"resourceVersion": "12"}}}
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchsession, "MOMENT", 0)
+
+
+async def watch(server: ScriptedServer, ca: CA, is_known: Known, size: int = 1024 * 1024) -> list[bytes]:
+    """The lines that come of a watch."""
+    credentials = log_in(server, ca)
+    async with open_session(credentials, print, is_known) as session, session.get(f"{credentials.server}{SECRETS}?watch=true") as response:
+        return b"".join([data async for data in response.content.iter_chunked(size)]).split(b"\n")
+
+
 @pytest.mark.parametrize("size", [1, 50, 1024 * 1024])
 async def test_what_is_known_comes_as_a_bookmark_and_everything_else_as_it_is(server: ScriptedServer, ca: CA, size: int) -> None:
     news = [
@@ -76,13 +89,30 @@ async def test_what_is_known_comes_as_a_bookmark_and_everything_else_as_it_is(se
         asked.append(plural)
         return bool(body["metadata"]["name"] == "known")
 
-    credentials = log_in(server, ca)
-    async with open_session(credentials, print, is_known) as session, session.get(f"{credentials.server}{SECRETS}?watch=true") as response:
-        lines = b"".join([data async for data in response.content.iter_chunked(size)]).split(b"\n")
+    lines = await watch(server, ca, is_known, size)
     assert [lines[n] for n in (0, 2, 3, 6)] == news
     assert lines[5] == b""
     assert [json.loads(lines[n]) for n in (1, 4)] == [BOOKMARK, BOOKMARK]
     assert set(asked) == {"secrets"}
+
+
+async def test_of_what_is_known_and_came_together_one_bookmark_says_how_far_it_goes(server: ScriptedServer, ca: CA) -> None:
+    versions = [write_event("MODIFIED", "known").replace(b'"12"', f'"{version}"'.encode()) for version in (10, 11, 12)]
+    server.answer(Script(body=b"\n".join([*versions, b""])))
+    first, *rest = await watch(server, ca, lambda *_: True)
+    assert (json.loads(first), rest) == (BOOKMARK, [b""])
+
+
+async def test_what_is_known_a_moment_later_is_no_news(server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchsession, "MOMENT", 0.05)
+    server.answer(Script(body=write_event("MODIFIED", "ours") + b"\n"))
+    known: list[str] = []
+    asyncio.get_running_loop().call_later(0.04, known.append, "ours")  # the answer to the write is slower than its echo
+
+    def is_known(_: str, body: dict[str, Any]) -> bool:
+        return body["metadata"]["name"] in known
+
+    assert json.loads((await watch(server, ca, is_known))[0]) == BOOKMARK
 
 
 def test_kopf_remembers_no_object() -> None:

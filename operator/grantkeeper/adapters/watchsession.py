@@ -3,11 +3,15 @@
 Each object costs a watcher many times what it costs to read it, and everything is read here anyway. So a list is asked for what nothing
 is called. It tells from which version on the watch brings what changes; whoever reads everything after that misses nothing. And what a
 watch brings that is known already, as the echoes of our own writes are, comes as a bookmark, which says how far the watch has come.
+
+An echo is often here before the answer to the write that it repeats. So what comes is judged a moment later, and what has come
+meanwhile with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import aiohttp
@@ -17,6 +21,9 @@ from grantkeeper.adapters.login import Credentials
 
 NOTHING = "metadata.name=-"
 """A field selector that no object fits: none can have that name."""
+
+MOMENT = 0.1
+"""Seconds. Most answers are here by then, and nobody waits for an event."""
 
 Known = Callable[[str, dict[str, Any]], bool]
 """Tells, by the plural of its kind, whether an object is no news."""
@@ -57,18 +64,38 @@ class _Quieted:
         """Whole lines, as they come."""
         begun = b""
         async for data in self._content.iter_chunked(size):
+            await asyncio.sleep(MOMENT)
             whole, newline, begun = (begun + data).rpartition(b"\n")
             if newline:
-                yield b"".join(self._quieten(line) + newline for line in whole.split(b"\n"))
+                yield b"".join(line + newline for line in self._quieten(whole.split(b"\n")))
         if begun:
             yield begun
 
-    def _quieten(self, line: bytes) -> bytes:
-        """The line, or a bookmark in its place. A deletion is always news, and what is no event is somebody else's to judge."""
+    def _quieten(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The news, and of what is known between them how far it goes.
+
+        A deletion is always news, and what is no event is somebody else's to judge.
+        """
+        last: dict[str, Any] | None = None
+        for line in lines:
+            known = self._find_known(line)
+            if known is None and last is not None:
+                yield _write_bookmark(last)
+            if known is None:
+                yield line
+            last = known
+        if last is not None:
+            yield _write_bookmark(last)
+
+    def _find_known(self, line: bytes) -> dict[str, Any] | None:
+        """The object of an event that is no news."""
         if not line.startswith((b'{"type":"ADDED"', b'{"type":"MODIFIED"')):
-            return line
-        body = orjson.loads(line)["object"]
-        if not self._is_known(self._plural, body):
-            return line
-        reached = {"resourceVersion": body["metadata"]["resourceVersion"]}
-        return orjson.dumps({"type": "BOOKMARK", "object": {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": reached}})
+            return None
+        body: dict[str, Any] = orjson.loads(line)["object"]
+        return body if self._is_known(self._plural, body) else None
+
+
+def _write_bookmark(body: dict[str, Any]) -> bytes:
+    """A line that says no more of an object than that the watch has come so far."""
+    reached = {"resourceVersion": body["metadata"]["resourceVersion"]}
+    return orjson.dumps({"type": "BOOKMARK", "object": {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": reached}})
