@@ -11,7 +11,11 @@ import pytest
 
 from fakes.virtual import START, pass_time, play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.controller import keeper as keeping
+from grantkeeper.controller.seals import OpenedTokens, Seals
+from grantkeeper.core.records import Sealed
 from grantkeeper.core.refreshing import REFRESH_ANNOTATION
+from grantkeeper.resources import OAuthConnectorSpec
 from stories.crowd import Crowd, client_secret, most_in_a_second
 from stories.scene import NAMESPACE, Scene
 
@@ -312,6 +316,31 @@ def test_a_limit_that_is_raised_counts_at_once() -> None:
         await pass_time(4)
         assert len(server.begun) == 300
         assert server.most <= 32
+
+    play(story)
+
+
+def test_what_was_opened_for_a_turn_that_comes_soon_is_not_opened_again_and_not_kept_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, open_tokens = Counter[str](), Seals.open_tokens
+
+    def count(seals: Seals, sealed: Sealed, spec: OAuthConnectorSpec) -> OpenedTokens | None:
+        opened[sealed.name] += 1
+        return open_tokens(seals, sealed, spec)
+
+    monkeypatch.setattr(Seals, "open_tokens", count)
+
+    async def story() -> None:
+        crowd = await Crowd.gather("calendar")
+        await crowd.add("calendar", 100, lambda n: START + n * SECOND / 100)
+        await crowd.start()
+        await pass_time(0.9)
+        keeper = crowd.controller.keeper
+        assert 30 <= len(keeper.in_line) <= keeping.FEW < 90 <= sum(keeper.pacer.rank(uid) is not None for uid in keeper.registry.grants)
+        refreshed = set(crowd.provider.servers["calendar"].grants)
+        assert max(opened[name] for name in refreshed) == 2, "what was held, and what came"
+        await pass_time(1)
+        assert keeper.in_line == {}
+        assert len(crowd.provider.servers["calendar"].grants) < 30, "most of them wait still"
 
     play(story)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -37,6 +37,10 @@ TRIES_A_PASS = 2
 """A step that met a newer version is taken once more at once; one that is still wanted then waits."""
 STEPS_A_PASS = 24
 """More than any grant needs; a pass that takes more is going in circles."""
+FEW = 64
+"""Grants whose opened sets are kept between two passes, for a second at most."""
+SOON = timedelta(seconds=1)
+"""Most turns come sooner, and nothing of that wait is worth telling."""
 LOOK_AGAIN = timedelta(seconds=5)
 RESTORED = (
     "The sealed tokens are of generation {now}, and status knew generation {was}: they were restored from a backup. Their refresh token "
@@ -64,11 +68,13 @@ class Keeper:
     pacer: Pacer
     external_url: str
     clock: Callable[[], datetime]
+    in_line: dict[str, Gathered] = field(default_factory=dict)
+    """What was gathered of a few whose turn may come soon, by uid: it still holds then, as far as nothing has changed."""
 
     async def keep(self, uid: str) -> datetime | None:
         """Bring one grant to what its spec asks, and say when to look again."""
         taken: Counter[Step] = Counter()
-        gathered: Gathered | None = None
+        gathered = self.in_line.pop(uid, None)
         is_said = False
         while (grant := self.registry.grants.get(uid)) is not None:
             gathered = self.gatherer.gather(grant, self.clock(), gathered)
@@ -87,7 +93,10 @@ class Keeper:
                 return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()
             taken[step] += 1
             try:
-                await self._take(step, gathered)
+                if not await self._take(step, gathered) and decided.steps == (step,):
+                    if len(self.in_line) < FEW:
+                        self.in_line[uid] = gathered
+                    return self.clock() + SOON
             except GrantkeeperError as error:
                 log.warning("a step failed", act=step.act.name.lower(), grant=uid, error=str(error))
                 taken[step] = TRIES_A_PASS
@@ -107,12 +116,13 @@ class Keeper:
             return False
         return await self.gatherer.respect.seek(claim)
 
-    async def _take(self, step: Step, gathered: Gathered) -> None:
+    async def _take(self, step: Step, gathered: Gathered) -> bool:
+        """Take a step; False where it has to wait for its turn."""
         match step.act:
             case Act.STORE:
                 await self.committer.store_left(gathered.grant.metadata.uid)
             case Act.RELEASE:
-                await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
+                return await self._in_turn(self.releaser.release, gathered, Lane.REVOCATION)
             case Act.SETTLE:
                 await self.redeemer.settle(gathered)
             case Act.REDEEM:
@@ -122,20 +132,22 @@ class Keeper:
             case Act.ASK:
                 await self.asker.ask(gathered)
             case Act.REFRESH:
-                await self._in_turn(self.refresher.refresh, gathered)
+                return await self._in_turn(self.refresher.refresh, gathered)
             case Act.WITHDRAW:
                 await self.deliverer.withdraw(gathered, step.subject)
             case Act.DELIVER:
                 await self.deliverer.deliver(gathered, step.subject)
+        return True
 
-    async def _in_turn(self, act: Callable[[Gathered], Awaitable[None]], gathered: Gathered, lane: Lane = Lane.TOKEN) -> None:
-        """Do it if its turn at the server has come; otherwise the grant is woken when it does. Those that expire first go first."""
+    async def _in_turn(self, act: Callable[[Gathered], Awaitable[None]], gathered: Gathered, lane: Lane = Lane.TOKEN) -> bool:
+        """Do it if its turn at the server has come, and say whether; else it is woken when it comes. Those that expire first go first."""
         grant, facts = gathered.grant, gathered.facts
         expires_at = facts.holding.expires_at if facts.holding else None
         rank = Rank(urgency_of_refresh(facts), expires_at or facts.now)
         with self.pacer.turn(grant.connector_name, grant.metadata.uid, rank, lane) as has_come:
             if has_come:
                 await act(gathered)
+            return has_come
 
     def _wake_at(self, decided: Plan) -> datetime | None:
         """A step that was taken and is still wanted did not succeed: it is tried again, but not at once."""
