@@ -19,6 +19,7 @@ from parts import PartFailed
 
 LEASH = Path(__file__).with_name("leash.py")
 LAST_LINES = 15
+_RESERVED: list[socket.socket] = []
 
 
 @dataclass(eq=False)
@@ -104,13 +105,25 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on.
+    """Return a loopback port that nobody listens on, and that no other process is given as long as this one lives.
 
     It is taken from below the range that kernels use for outgoing connections, so a server that is stopped finds it free again.
     """
-    while not is_free(port := random.randint(20000, 29999)):  # noqa: S311  # two runs must differ, nobody need not guess
+    while not (is_free(port := random.randint(20000, 29999)) and _reserve(port)):  # noqa: S311  # two runs must differ, nobody need not guess
         pass
     return port
+
+
+def _reserve(port: int) -> bool:
+    """Whether it is ours: between being found free and being listened on, a port is known to be taken by the same number over UDP."""
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind(("127.0.0.1", port))
+    except OSError:
+        mark.close()
+        return False
+    _RESERVED.append(mark)
+    return True
 
 
 def require_free(port: int, what: str) -> None:

@@ -84,3 +84,12 @@ def test_a_taken_port_is_named() -> None:
         with pytest.raises(PartFailed, match=f"port {port} on 127.0.0.1 is taken, so the server cannot start there"):
             require_free(port, "the server")
     require_free(free_port(), "the server")
+
+
+def test_two_processes_are_never_given_the_same_port() -> None:
+    port = free_port()
+    draw_it_first = f"import random; draw, first = random.randint, [{port}]; random.randint = lambda *r: first.pop() if first else draw(*r)"
+    ask = f"{draw_it_first}\nfrom parts.processes import free_port; print(free_port(), first)"
+    given = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
+    another, drawn = given.stdout.split()
+    assert (int(another) != port, drawn) == (True, "[]"), "it belongs to this process, though nobody listens on it yet"
