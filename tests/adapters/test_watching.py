@@ -191,10 +191,12 @@ async def test_the_end_is_told_even_where_kopf_never_comes_to_it(hearer: Hearer,
     monkeypatch.setattr(watching, "_end", hang)
     await hearer.watch()
     hearer.api_server.send(SECRETS.plural, ERROR)
-    async with asyncio.timeout(2):
-        await hearer.ended.wait()
-    assert not hearer.over.is_set()
-    comes_to_it.set()
+    try:
+        async with asyncio.timeout(2):
+            await hearer.ended.wait()
+        assert not hearer.over.is_set()
+    finally:
+        comes_to_it.set()
 
 
 async def test_a_watch_without_a_sign_of_life_ends_all_of_them(hearer: Hearer, monkeypatch: pytest.MonkeyPatch) -> None:
