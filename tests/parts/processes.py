@@ -103,13 +103,17 @@ def is_free(port: int) -> bool:
     return True
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a loopback port that nobody listens on.
+    """Return a loopback port that nobody listens on, and that was not given to anybody before, who may be about to.
 
     It is taken from below the range that kernels use for outgoing connections, so a server that is stopped finds it free again.
     """
-    while not is_free(port := random.randint(20000, 29999)):  # noqa: S311  # two runs must differ, nobody need not guess
+    while (port := random.randint(20000, 29999)) in _given or not is_free(port):  # noqa: S311  # two runs must differ, nobody has to guess
         pass
+    _given.add(port)
     return port
 
 

@@ -84,3 +84,7 @@ def test_a_taken_port_is_named() -> None:
         with pytest.raises(PartFailed, match=f"port {port} on 127.0.0.1 is taken, so the server cannot start there"):
             require_free(port, "the server")
     require_free(free_port(), "the server")
+
+
+def test_no_port_is_given_twice_although_nobody_listens_there_yet() -> None:
+    assert len({free_port() for _ in range(300)}) == 300
