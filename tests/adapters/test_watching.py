@@ -214,6 +214,14 @@ async def test_a_watch_without_a_sign_of_life_ends_all_of_them(hearer: Hearer, m
             await asyncio.sleep(0.2)
 
 
+async def test_watches_that_never_begin_end(hearer: Hearer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LIVES_WITHIN", 0.6)
+    hearer.failing = 1
+    hearer.watcher.start()
+    async with asyncio.timeout(3):
+        await hearer.over.wait()
+
+
 async def test_a_login_that_fails_is_tried_again_soon(hearer: Hearer) -> None:
     hearer.failing = 1
     async with asyncio.timeout(5):

@@ -329,6 +329,17 @@ def test_an_api_server_that_answers_oddly_for_a_while_costs_nothing(house: House
     assert all(container.is_alive for container in house.controllers)
 
 
+def test_a_single_watch_that_is_refused_makes_nobody_deaf(house: House, stage: Stage) -> None:
+    way = house.way_of(house.wait_leader())
+    way.met = 0
+    way.faults = [(lambda verb, path: verb == "watch" and path.endswith("/namespaces"), 410)]
+    wait_for(lambda: way.met > 0, "a watch to be begun anew", within=20 + SLACK)
+    way.faults = []
+    stage.add_connector()
+    stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True")
+    assert all(container.is_alive for container in house.controllers)
+
+
 def test_an_api_server_that_is_slow_is_waited_for(house: House, stage: Stage) -> None:
     house.wait_leader()
     lost = house.count_said("the lease is lost")  # for whoever leads may still be ending for what was done to its watches before

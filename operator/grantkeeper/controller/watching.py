@@ -161,9 +161,11 @@ class Watcher:
     async def _await_silence(self) -> None:
         """Return when one of the watches is dead."""
         clock, dead = asyncio.get_running_loop().time, list[str]()
+        began_at = clock()
         while not dead:
             await asyncio.sleep(LIVES_WITHIN / 10)
-            dead = [path for path, lived_at in self._lived.items() if clock() - lived_at > LIVES_WITHIN]
+            born = self._lived if len(self._lived) >= self.lists else {**self._lived, "not begun": began_at}
+            dead = [path for path, lived_at in born.items() if clock() - lived_at > LIVES_WITHIN]
         log.error("a watch shows no sign of life: all of them begin anew", watches=sorted(dead))
 
     def _note_life(self, path: str) -> None:
