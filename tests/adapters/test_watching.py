@@ -216,7 +216,7 @@ async def test_a_watch_without_a_sign_of_life_ends_all_of_them(hearer: Hearer, m
 
 async def test_watches_that_never_begin_end(hearer: Hearer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LIVES_WITHIN", 0.6)
-    hearer.failing = 1
+    hearer.failing = 10
     hearer.watcher.start()
     async with asyncio.timeout(3):
         await hearer.over.wait()
