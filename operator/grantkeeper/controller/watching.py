@@ -164,8 +164,8 @@ class Watcher:
         began_at = clock()
         while not dead:
             await asyncio.sleep(LIVES_WITHIN / 10)
-            born = self._lived if len(self._lived) >= self.lists else {**self._lived, "not begun": began_at}
-            dead = [path for path, lived_at in born.items() if clock() - lived_at > LIVES_WITHIN]
+            missing = {"not begun": began_at} if len(self._lived) < self.lists else {}
+            dead = [path for path, lived_at in (self._lived | missing).items() if clock() - lived_at > LIVES_WITHIN]
         log.error("a watch shows no sign of life: all of them begin anew", watches=sorted(dead))
 
     def _note_life(self, path: str) -> None:
