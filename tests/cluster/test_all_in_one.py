@@ -72,7 +72,7 @@ def both(grantkeeper: Installation, tmp_path: Path) -> Iterator[Both]:
             running.child.stop(grace=20)
     finally:
         grantkeeper.controller.start()
-        grantkeeper.controller.wait_until_ready()
+        grantkeeper.controller.wait_until_keeping()
 
 
 def test_both_finish_when_the_parent_is_asked_to_end(both: Both) -> None:

@@ -123,5 +123,5 @@ def _check_that_a_restart_writes_nothing(diary: Diary) -> None:
     life.installation.controller.stop()
     calls = len(life.control_plane.calls())
     life.installation.controller.start()
-    life.installation.controller.wait_until_ready()
+    life.installation.controller.wait_until_keeping()
     diary.stay_quiet(since=calls)

@@ -47,6 +47,7 @@ def test_killed_after_the_first_byte_presents_once_more_and_never_a_third_time(s
     stage.wait_reason("alice", "ReauthorizationRequired", within=30)
     assert stage.presented() == [stage.presented()[0]] * 2
     stage.installation.controller.restart()
+    stage.installation.controller.wait_until_keeping()
     stage.consent()
     stage.wait_ready()
     assert stage.presented() == [stage.presented()[0]] * 2
@@ -65,6 +66,7 @@ def test_killed_again_during_the_retry_presents_no_third_time(stage: Stage) -> N
     stage.installation.controller.start()
     exhausted = stage.wait_reason("alice", "ReauthorizationRequired", within=30)
     stage.installation.controller.restart()
+    stage.installation.controller.wait_until_keeping()
     time.sleep(5)  # the absence of a third presentation has no condition to wait on
     assert stage.presented() == [stage.presented()[0]] * 2
     assert condition(exhausted, "Authorized")["status"] == "False"

@@ -284,7 +284,7 @@ def test_a_start_without_one_of_the_listed_namespaces_keeps_the_others(places: d
     narrow.controller.stop()
     delete_namespace(missing)
     narrow.controller.start()
-    narrow.controller.wait_until_ready()
+    narrow.controller.wait_until_keeping()
     pid = narrow.controller.pid
     see_healed(stage)
     make_namespace(narrow.control_plane, missing.namespace)
@@ -328,7 +328,7 @@ def test_a_watch_that_is_refused_is_begun_again_without_a_restart(places: dict[s
     narrow.controller.stop()
     merge(stage, role, {"rules": [{**rule, "verbs": ["get", "list", "create", "update", "delete"]} for rule in rules]})
     narrow.controller.start()
-    narrow.controller.wait_until_ready()
+    narrow.controller.wait_until_keeping()
     pid = narrow.controller.pid
     see_healed(other)
     log = narrow.controller.log

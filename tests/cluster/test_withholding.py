@@ -63,6 +63,7 @@ def test_a_suspended_grant_is_withdrawn_and_goes_on_after_a_restart(stage: Stage
     assert "nextRefreshTime" not in status(suspended)
     wait_expired(stage)
     stage.installation.controller.restart()
+    stage.installation.controller.wait_until_keeping()
     assert condition(wait_expired(stage), "Ready")["reason"] == "Suspended"
     assert stage.presented() == []
     assert stage.sealed()["data"]["tokenset"] == tokenset
@@ -141,6 +142,7 @@ def test_a_kill_while_an_account_is_connected_presents_no_code_twice(stage: Stag
     stage.consent()
     stage.wait_reason("alice", "TokensNotKept")
     stage.installation.controller.restart()
+    stage.installation.controller.wait_until_keeping()
     assert len(codes(stage)) == len(set(codes(stage))) == 2
 
 

@@ -93,7 +93,12 @@ class Container:
         if (url := self._launch.readiness) is not None:
             self._child.wait_until(lambda: _succeeds(url), timeout=STARTING)
 
+    def wait_until_keeping(self) -> None:
+        """Return when this life of a controller has said that it keeps grants: who only stands by is ready too."""
+        self._child.wait_until(lambda: b'"event": "keeping"' in self.log.read_bytes()[self._said_before :], timeout=STARTING)
+
     def _start(self, more: Mapping[str, str] | None = None) -> Child:
+        self._said_before = self.log.stat().st_size if self.log.exists() else 0
         environment = {**self._launch.environment, **(more or {})}
         return Child.start(self.name, self._launch.command, log=self.log, environment=environment)
 

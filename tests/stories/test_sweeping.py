@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from fakes.troubles import Trouble
+from fakes.troubles import Trouble, failing
+from fakes.virtual import play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
+from grantkeeper.adapters.login import Login
+from grantkeeper.controller import running
+from grantkeeper.errors import Unreachable
 from stories.scene import CONNECTOR_BODY, GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 WHEN = pytest.mark.parametrize(
@@ -113,3 +119,50 @@ async def test_a_grant_that_cannot_be_read_is_not_taken_for_gone() -> None:
     scene.cluster.take_news()
     await scene.controller.sweeper.sweep()
     assert scene.controller.registry.grants == known
+
+
+class DeafWatches:
+    """Watches that bring nothing, and say when they are told to that something may have been missed."""
+
+    readable: frozenset[str] = frozenset()
+
+    def __init__(self, *_: object, on_gap: Callable[[], None], **__: object) -> None:
+        self.begun = asyncio.Event()
+        self.begun.set()
+        asyncio.get_running_loop().call_later(60, on_gap)
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    def stop(self) -> None:
+        """Nothing ends."""
+
+    def follow(self, readable: frozenset[str]) -> None:
+        """Nothing is followed."""
+
+
+def test_a_sweep_that_fails_is_repeated_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "Watches", DeafWatches)
+    monkeypatch.setattr(running, "collect_less", lambda: None)
+
+    async def story() -> None:
+        scene = await Scene.open()
+        working = asyncio.create_task(scene.controller.work(cast("Login", None)))
+        await pass_by(30)
+        await scene.cluster.create(USERGRANTS, NAMESPACE, {**GRANT_BODY, "metadata": {"name": "bob"}})
+        scene.cluster.troubles = [Trouble("list", "usergrants", failing(Unreachable("500")), times=2)]
+        await pass_by(29)
+        assert scene.controller.registry.grant_named(NAMESPACE, "bob") is None, "no watch tells of it"
+        await pass_by(40)
+        assert scene.controller.registry.grant_named(NAMESPACE, "bob") is not None
+        scene.controller.end()
+        await working
+
+    play(story)
+
+
+async def pass_by(seconds: float) -> None:
+    """Let the loop's time pass; a pause is over at once in stories."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await over.wait()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -29,21 +30,27 @@ Known = Callable[[str, dict[str, Any]], bool]
 """Tells, by the plural of its kind, whether an object is no news."""
 
 
-def open_session(credentials: Credentials, on_list: Callable[[str], object], is_known: Known) -> aiohttp.ClientSession:
+def open_session(
+    credentials: Credentials, on_list: Callable[[str], object], is_known: Known, on_life: Callable[[str], object] = lambda _: None
+) -> aiohttp.ClientSession:
     """Open one for the running event loop. `on_list` takes the path of each list that was answered: what was before it is told by no watch.
 
-    A list is what is asked for in chunks.
+    `on_life` takes the path whenever a list or a watch is asked for, and whenever a watch brings something. A list is what is asked for in
+    chunks.
     """
 
     async def stand_between(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        is_list = "limit" in request.url.query
+        is_list, is_watch = "limit" in request.url.query, "watch" in request.url.query
+        if is_list or is_watch:
+            on_life(request.url.path)
         if is_list:
             request.url = request.url.update_query(fieldSelector=NOTHING)
         response = await send(request)
         if is_list and response.ok:
             on_list(request.url.path)
-        elif "watch" in request.url.query:
-            response.content = _Quieted(response.content, request.url.name, is_known)  # type: ignore[assignment]  # as far as it is used
+        elif is_watch:
+            life = partial(on_life, request.url.path)
+            response.content = _Quieted(response.content, request.url.name, is_known, life)  # type: ignore[assignment]  # as far as it is used
         return response
 
     headers = {"Authorization": f"Bearer {credentials.token.get_secret_value()}"} if credentials.token is not None else {}
@@ -54,8 +61,8 @@ def open_session(credentials: Credentials, on_list: Callable[[str], object], is_
 class _Quieted:
     """What a watch brings, line by line, without what is known."""
 
-    def __init__(self, content: aiohttp.StreamReader, plural: str, is_known: Known) -> None:
-        self._content, self._plural, self._is_known = content, plural, is_known
+    def __init__(self, content: aiohttp.StreamReader, plural: str, is_known: Known, on_life: Callable[[], object]) -> None:
+        self._content, self._plural, self._is_known, self._on_life = content, plural, is_known, on_life
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever a stream has
         return getattr(self._content, name)
@@ -64,6 +71,7 @@ class _Quieted:
         """Whole lines, as they come."""
         begun = b""
         async for data in self._content.iter_chunked(size):
+            self._on_life()
             await asyncio.sleep(MOMENT)
             whole, newline, begun = (begun + data).rpartition(b"\n")
             if newline:

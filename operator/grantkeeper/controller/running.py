@@ -36,6 +36,8 @@ SWEEP_EVERY = timedelta(minutes=5)
 COUNT_AFTER = timedelta(seconds=10)
 SWEEP_SOONEST = timedelta(seconds=5)
 """After the one before, when something asks for a sweep."""
+SWEEP_AGAIN_AFTER = timedelta(seconds=15)
+"""When one has failed: what it was to find may be told by no watch."""
 PROBE_EVERY = timedelta(seconds=5)
 """How often a listed namespace that could not be read is tried again."""
 READ_AGAIN_AFTER = 1.0
@@ -221,6 +223,7 @@ class Controller:
                 await self._follow_keyring()
             except ClusterError as error:
                 log.warning("a sweep failed; the next one follows", error=str(error))
+                asyncio.get_running_loop().call_later(SWEEP_AGAIN_AFTER.total_seconds(), self._is_sweep_wanted.set)
             self.pulse.beat()
             self._wake_everything()
 

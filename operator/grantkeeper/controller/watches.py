@@ -49,12 +49,12 @@ class Watches:
     def start(self) -> None:
         """Begin to watch what cannot be done without."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss)]
+            self._steady = [Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off)]
         else:
             home = (self.scope.operator_namespace,)
             self._steady = [
-                Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self.is_known, self._note_list, self._miss, (SECRETS,), home),
+                Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off, CLUSTER_WIDE),
+                Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off, (SECRETS,), home),
             ]
         for watcher in self._steady:
             self._begin(watcher)
@@ -67,7 +67,16 @@ class Watches:
             self._passing.stop()
         self.readable, self._passing = readable, None
         if readable:
-            watcher = Watcher(self.login, self.on_event, self.is_known, self._note_list, lambda: self._lose(watcher), (SECRETS,), readable)
+            watcher = Watcher(
+                self.login,
+                self.on_event,
+                self.is_known,
+                self._note_list,
+                lambda: self._lose(watcher),
+                self._count_off,
+                (SECRETS,),
+                readable,
+            )
             self._passing = watcher
             self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))
@@ -84,16 +93,10 @@ class Watches:
         self.on_gap()
 
     def _lose(self, watcher: Watcher) -> None:
-        """It has ended; unless it was to, the next sweep shows which namespaces can still be read."""
+        """It ends; unless it was to, the next sweep shows which namespaces can still be read."""
         if watcher is self._passing:
             self.readable, self._passing = frozenset(), None
             self.on_gap()
-        self._count_off()
-
-    def _miss(self) -> None:
-        """One has ended that cannot be done without."""
-        self.on_end()
-        self._count_off()
 
     def _begin(self, watcher: Watcher) -> None:
         self._running += 1

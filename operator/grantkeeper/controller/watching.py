@@ -4,6 +4,10 @@ It lists nothing, for a sweep does that for a fraction of what it costs kopf: wh
 
 It runs in a thread and a loop of its own, because it cancels every task of its loop when it ends. It may end: a watch that is
 refused, or that fails in a way it does not know, stops it. Then what is in flight is finished, and everything begins again.
+
+How it ends is not left to kopf. One watch that fails leaves the others to themselves, which then wait for a login that never comes; and
+one whose time-out falls into the moment of an event goes without a word. So the end is told as soon as it begins, and a watch that
+shows no sign of life is one.
 """
 
 from __future__ import annotations
@@ -35,6 +39,13 @@ Event = Callable[[str, str | None, dict[str, Any]], None]
 
 LOGIN_LASTS = timedelta(minutes=10)
 """How long a token is used before its file is read again; kubelet renews it long before it runs out."""
+LOGIN_AGAIN_AFTER = 1.0
+"""Seconds, where its files cannot be read; without being told kopf would wait a minute, and hear nothing."""
+LIVES_WITHIN = 75.0
+"""Seconds within which each watch brings something or is asked for anew: kopf's time-outs and pauses make that 35, and an API server that
+asks to be left alone may double it."""
+CANCEL_AGAIN_AFTER = 0.5
+"""Seconds, while kopf ends."""
 UNUSED_FINALIZER = f"{GROUP}/no-such-finalizer"
 """kopf removes a finalizer of its configured name from objects that it has no deletion handler for; nothing bears this one."""
 
@@ -72,7 +83,7 @@ class Watcher:
     """The watches on some kinds, in some namespaces or, where none is named, everywhere; of Secrets, on those of ours.
 
     `login` gives the connection, and gives it anew when asked. `on_list` takes the path of what is watched from now on: what changed
-    before has to be read.
+    before has to be read. `on_end` is told when they begin to end, and again, with `on_over`, when nothing is left of them.
     """
 
     login: Login
@@ -81,12 +92,15 @@ class Watcher:
     """Asked in the thread of the watches: most of what they bring only repeats our own writes, and shall wake nobody."""
     on_list: Callable[[str], None]
     on_end: Callable[[], None]
+    on_over: Callable[[], None]
     kinds: Collection[Kind] = EVERYTHING
     namespaces: Collection[str] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _tell: Callable[[], object] = lambda: None
     """Tells kopf that it has been asked to stop, once it runs."""
+    _lived: dict[str, float] = field(default_factory=dict)
+    """When each watch last showed a sign of life, by its path and the clock of its loop."""
 
     @property
     def lists(self) -> int:
@@ -113,19 +127,20 @@ class Watcher:
         # It warns that it hears no signals in a thread, which is why it is in one.
         logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         try:
-            looping.run(self._watch(registry, settings))
+            looping.run(self._watch(registry, settings, home))
         except Exception as error:  # noqa: BLE001  # whatever ends it, the process ends in order
             log.error("the watches ended", error=type(error).__name__)  # noqa: TRY400  # a traceback of kopf's says no more
         finally:
-            home.call_soon_threadsafe(self.on_end)
+            for tell in (self.on_end, self.on_over):
+                home.call_soon_threadsafe(tell)
 
-    async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings) -> None:
+    async def _watch(self, registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, home: asyncio.AbstractEventLoop) -> None:
         """Watch until asked to stop. The flag is of this loop: one that a thread waits for keeps the loop from ending when kopf fails."""
         loop, flag = asyncio.get_running_loop(), asyncio.Event()
         self._tell = lambda: loop.call_soon_threadsafe(flag.set)
         if self._stop.is_set():
             flag.set()
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=settings,
             clusterwide=not self.namespaces,
@@ -135,14 +150,36 @@ class Watcher:
             stop_flag=flag,
             priority=0,
         )
+        silence = asyncio.create_task(self._await_silence())
+        await asyncio.wait((*tasks, silence), return_when=asyncio.FIRST_COMPLETED)
+        home.call_soon_threadsafe(self.on_end)
+        silence.cancel()
+        was_asked = flag.is_set()
+        flag.set()
+        await _end(tasks, was_asked=was_asked)
+
+    async def _await_silence(self) -> None:
+        """Return when one of the watches is dead."""
+        clock, dead = asyncio.get_running_loop().time, list[str]()
+        began_at = clock()
+        while not dead:
+            await asyncio.sleep(LIVES_WITHIN / 10)
+            missing = {"not begun": began_at} if len(self._lived) < self.lists else {}
+            dead = [path for path, lived_at in (self._lived | missing).items() if clock() - lived_at > LIVES_WITHIN]
+        log.error("a watch shows no sign of life: all of them begin anew", watches=sorted(dead))
+
+    def _note_life(self, path: str) -> None:
+        self._lived[path] = asyncio.get_running_loop().time()
 
     def _register(self, registry: kopf.OperatorRegistry, home: asyncio.AbstractEventLoop) -> None:
-        @kopf.on.login(registry=registry)
+        @kopf.on.login(registry=registry, backoff=LOGIN_AGAIN_AFTER)
         async def connect(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401  # kopf's own signature
             credentials = self.login.read()
             return kopf.AiohttpSession(
                 server=credentials.server,
-                aiohttp_session=open_session(credentials, lambda path: home.call_soon_threadsafe(self.on_list, path), self.is_known),
+                aiohttp_session=open_session(
+                    credentials, lambda path: home.call_soon_threadsafe(self.on_list, path), self.is_known, self._note_life
+                ),
                 expiration=datetime.now(UTC) + LOGIN_LASTS,
             )
 
@@ -157,6 +194,21 @@ class Watcher:
         for kind in self.kinds:
             group, _, version = kind.api.removeprefix("apis/").removeprefix("api/").rpartition("/")
             kopf.on.event(group, version, kind.plural, registry=registry)(hand_over(kind.plural))
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]], *, was_asked: bool) -> None:
+    """Let kopf end what it began; raises what made it end. Asked to, it does that in order.
+
+    Else the watches that did not fail would be left to themselves. So all that its own tasks have begun is cancelled: at once, while they
+    still have a login, and then again and again, for a watch may take that for a pause.
+    """
+    us, patience = asyncio.current_task(), CANCEL_AGAIN_AFTER if was_asked else 0.0
+    ending = asyncio.create_task(kopf.run_tasks(tasks, ignored=[us] if us is not None else []))
+    while not (await asyncio.wait((ending,), timeout=patience))[0]:
+        for task in asyncio.all_tasks() - {us, ending, *tasks}:
+            task.cancel()
+        patience = CANCEL_AGAIN_AFTER
+    ending.result()
 
 
 def _tune(settings: kopf.OperatorSettings) -> None:
