@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.core.clientsecrets import judge_client_secret
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.standing import (
     Problem,
     Standing,
-    judge_client_secret,
     judge_connector,
     let_lapse,
     note,
