@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from grantkeeper.core.outcomes import name_error
 from grantkeeper.core.tokens import TokenSet
 
 NOW = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
+OF_CLIENT = partial(Rejected, is_of_client=True)
 GOOD = {"access_token": "at-1", "token_type": "Bearer"}
 HELD = TokenSet(access_token=SecretStr("at-0"), refresh_token=SecretStr("rt-0"), token_type="bearer", obtained_at=NOW - timedelta(hours=1))
 
@@ -77,11 +79,17 @@ HTML = b"<!DOCTYPE html><html><body>Log in&access_token=x</body></html>"
             id="Microsoft: the person is needed",
         ),
         # c: client or server is misconfigured, nothing was spent
-        pytest.param(answer(error("invalid_client"), status=401), Rejected("invalid_client"), id="wrong client secret"),
-        pytest.param(answer(error("unauthorized_client"), status=401), Rejected("unauthorized_client"), id="Keycloak: wrong client secret"),
+        pytest.param(answer(error("invalid_client"), status=401), OF_CLIENT("invalid_client"), id="wrong client secret"),
         pytest.param(
-            answer(error("incorrect_client_credentials")), Rejected("incorrect_client_credentials"), id="GitHub: 200, wrong client secret"
+            answer(error("unauthorized_client"), status=401), OF_CLIENT("unauthorized_client"), id="Keycloak: wrong client secret"
         ),
+        pytest.param(
+            answer(error("unauthorized_client"), status=400), Rejected("unauthorized_client"), id="may not do this, perhaps for one"
+        ),
+        pytest.param(
+            answer(error("incorrect_client_credentials")), OF_CLIENT("incorrect_client_credentials"), id="GitHub: 200, wrong client secret"
+        ),
+        pytest.param(answer({"ok": False, "error": "invalid_client_id"}), OF_CLIENT("invalid_client_id"), id="Slack: no such client"),
         pytest.param(answer(error("redirect_uri_mismatch")), Rejected("redirect_uri_mismatch"), id="GitHub: 200, wrong redirect URI"),
         pytest.param(answer(error("invalid_scope"), status=400), Rejected("invalid_scope"), id="a scope that may not be had"),
         pytest.param(answer(error("use_dpop_nonce"), status=400), Rejected("use_dpop_nonce"), id="DPoP is wanted"),
@@ -90,7 +98,7 @@ HTML = b"<!DOCTYPE html><html><body>Log in&access_token=x</body></html>"
         pytest.param(
             answer(error({"type": "OAuthException", "code": 190}), status=400), Rejected("other"), id="Facebook: an object for an error"
         ),
-        pytest.param(answer({**GOOD, **error("invalid_client")}), Rejected("invalid_client"), id="an error beside a token wins"),
+        pytest.param(answer({**GOOD, **error("invalid_client")}), OF_CLIENT("invalid_client"), id="an error beside a token wins"),
         # d: later, and surely nothing spent
         pytest.param(
             answer(error("temporarily_unavailable"), status=503), Transient("temporarily_unavailable"), id="says that it is temporary"
@@ -280,7 +288,7 @@ def test_how_long_to_wait(retry_after: str | None, date: str | None, wait: int |
         pytest.param(answer(error("invalid_grant"), status=400), Revoked(), id="dead already"),
         pytest.param(answer({"ok": False, "error": "token_revoked"}), Revoked(), id="Slack: gone already"),
         pytest.param(answer(error("unsupported_token_type"), status=400), Rejected("unsupported_token_type"), id="cannot be revoked"),
-        pytest.param(answer(error("invalid_client"), status=401), Rejected("invalid_client"), id="wrong client secret"),
+        pytest.param(answer(error("invalid_client"), status=401), OF_CLIENT("invalid_client"), id="wrong client secret"),
         pytest.param(answer(b"", status=503), Lost("server_error", server_failed=True), id="503"),
         pytest.param(answer(b"", status=429, retry_after="5"), Transient("too_many_requests", timedelta(seconds=5)), id="429"),
         pytest.param(answer(b"", status=302), Lost("redirected", server_failed=True), id="302"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantkeeper.core.circuits import CLIENT, QUIET, REACH, SILENCE, Circuit, Patience, fail, hasten, hold, lapse
+from grantkeeper.core.circuits import CLIENT, QUIET, REACH, SILENCE, Circuit, Patience, fail, hasten, hold, lapse, pass_on
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -114,3 +114,17 @@ def test_when_nobody_tried_though_somebody_might_have_it_is_unknown(patience: Pa
 def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_the_wait() -> None:
     back = NOW - timedelta(hours=1)
     assert lapse(OPEN, back).probe_at == back + MINUTE
+
+
+def test_what_one_grant_alone_is_to_blame_for_keeps_nobody_waiting_but_its_like() -> None:
+    circuit = Circuit(CLIENT, NOW, 16 * MINUTE)
+    assert circuit.probe_by_failed_at == circuit.probe_at
+    probed_at = circuit.probe_at
+    passed_on = pass_on(circuit, probed_at)
+    assert (passed_on.probe_at, passed_on.probe_by_awaited_at) == (circuit.probe_at, circuit.probe_by_awaited_at)
+    assert passed_on.probe_by_failed_at == probed_at + 16 * MINUTE
+    assert pass_on(passed_on, probed_at).probe_by_failed_at == probed_at + 32 * MINUTE, "less and less often"
+    assert pass_on(pass_on(pass_on(passed_on, NOW), NOW), NOW).probe_by_failed_at == NOW + 60 * MINUTE
+    assert fail(passed_on, CLIENT, probed_at).probe_by_failed_at == probed_at + 32 * MINUTE, "another failed: it is everybody's"
+    assert lapse(passed_on, NOW).probe_by_failed_at == NOW + 16 * MINUTE, "the clock was set back"
+    assert lapse(passed_on, circuit.untested_at).is_untested, "it shows nothing of others"

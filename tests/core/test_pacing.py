@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -91,6 +92,9 @@ def test_what_is_awaited_goes_first_and_then_what_expires_first() -> None:
         Rank(Urgency.WISHED, START),
         Rank(Urgency.ROUTINE, START - SECOND),
         Rank(Urgency.ROUTINE, START),
+        Rank(Urgency.REJECTED, START + SECOND),
+        Rank(Urgency.FAILED, START - SECOND),
+        Rank(Urgency.FAILED, START),
     ]
     assert all(earlier < later for earlier, later in pairwise(ranks))
 
@@ -99,3 +103,10 @@ def test_what_is_awaited_goes_first_and_then_what_expires_first() -> None:
 def test_a_gate_may_open_earlier_to_what_is_awaited(urgency: Urgency, at: datetime) -> None:
     assert Gate(opens_at=START + SECOND, opens_to_awaited_at=START).admits_at(urgency) == at
     assert Gate().admits_at(urgency) is None
+
+
+def test_a_gate_may_open_later_to_those_that_failed_by_themselves() -> None:
+    gate = Gate(opens_at=START, opens_to_awaited_at=START)
+    assert gate.admits_at(Urgency.FAILED) == START
+    assert replace(gate, opens_to_failed_at=START + SECOND).admits_at(Urgency.FAILED) == START + SECOND
+    assert {replace(gate, opens_to_failed_at=START + SECOND).admits_at(other) for other in set(Urgency) - {Urgency.FAILED}} == {START}

@@ -10,7 +10,7 @@ import pytest
 from grantkeeper.core.admission import Admission
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding
 from grantkeeper.core.gains import Gain
-from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.planning import Act, Step, plan
 from grantkeeper.core.records import Attempt, Handled, Meta, Sealed, answer_refresh
 from grantkeeper.core.refreshing import (
@@ -19,6 +19,7 @@ from grantkeeper.core.refreshing import (
     WISHES_APART,
     describe_wish,
     is_presentable,
+    rank_of_refresh,
     read_refresh_wish,
     refresh_at,
     urgency_of_refresh,
@@ -36,6 +37,7 @@ AWAY = replace(READY, endpoints_known=False, ready=False)
 HELD = Holding(3, MADE, NOW + timedelta(minutes=30), DUE, ("read",), None, "f" * 64)
 IDLE = Facts(now=NOW, is_deleting=False, connector=READY, holding=HELD)
 WISHED = replace(IDLE, refresh_wish="now")
+BEHIND = Rank(Urgency.FAILED, MADE)
 DEAD = replace(WISHED, is_dead=True)
 UNREFRESHABLE = replace(HELD, refresh_hash=None)
 FOREVER = replace(HELD, expires_at=None, due_at=None)
@@ -58,6 +60,9 @@ FOREVER = replace(HELD, expires_at=None, due_at=None)
         pytest.param(replace(WISHED, holding=FOREVER), ASKED, Urgency.WISHED, id="never expires, and somebody asks"),
         pytest.param(replace(IDLE, is_hurried=True), MADE, Urgency.AWAITED, id="begun, within the leeway: whoever had asked, it goes on"),
         pytest.param(DEAD, None, Urgency.WISHED, id="may be spent"),
+        pytest.param(replace(IDLE, place=BEHIND), DUE, Urgency.FAILED, id="failed by itself: after all others"),
+        pytest.param(replace(WISHED, place=BEHIND), ASKED, Urgency.FAILED, id="failed by itself, whoever asks"),
+        pytest.param(replace(IDLE, is_hurried=True, place=BEHIND), MADE, Urgency.AWAITED, id="failed by itself, within the leeway"),
         pytest.param(replace(DEAD, is_revivable=True), ASKED, Urgency.WISHED, id="refused by the server"),
         pytest.param(replace(DEAD, is_revivable=True, refresh_wish=""), None, Urgency.ROUTINE, id="refused, and nobody asks"),
         pytest.param(
@@ -156,3 +161,18 @@ def test_a_wish_is_answered_by_the_write_that_stores_the_tokens(stored: Handled 
     assert gain.put_into(standing).handled == stored
     wished = Gain.model_validate_json(gain.model_copy(update={"refresh_wish": "now"}).model_dump_json())  # as from the journal
     assert wished.put_into(standing).handled == afterwards
+
+
+@pytest.mark.parametrize(
+    ("facts", "rank"),
+    [
+        pytest.param(IDLE, Rank(Urgency.ROUTINE, HELD.expires_at or NOW), id="by expiry"),
+        pytest.param(replace(IDLE, holding=FOREVER), Rank(Urgency.ROUTINE, NOW), id="never expires"),
+        pytest.param(replace(IDLE, place=BEHIND), BEHIND, id="failed by itself: who did so longest ago goes first"),
+        pytest.param(
+            replace(IDLE, place=BEHIND, is_hurried=True), Rank(Urgency.AWAITED, HELD.expires_at or NOW), id="failed, within the leeway"
+        ),
+    ],
+)
+def test_the_place_in_the_line(facts: Facts, rank: Rank) -> None:
+    assert rank_of_refresh(facts) == rank

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from grantkeeper.core.clientsecrets import judge_client_secret
 from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.standing import (
     Problem,
     Standing,
-    judge_client_secret,
     judge_connector,
     let_lapse,
     note,
@@ -222,7 +222,9 @@ def test_a_key_that_the_second_secret_lacks_is_named_by_its_own_field() -> None:
     [
         pytest.param("ClientRejected", NOW, True, id="it failed by what is mended"),
         pytest.param("ClientRejected", NOW + timedelta(hours=1), False, id="it failed after that"),
-        pytest.param("ServerError", NOW, False, id="it failed by something else"),
+        pytest.param("ServerError", NOW, True, id="it failed by an error that was reported then"),
+        pytest.param("AnswerLost", NOW, False, id="its answer was lost"),
+        pytest.param("RequestRejected", NOW, False, id="its own request was rejected: that others succeed mends nothing"),
     ],
 )
 def test_who_failed_by_what_is_mended_need_not_wait(reason: str, at: datetime, healed: bool) -> None:
@@ -268,6 +270,35 @@ def test_silence(standing: Standing, is_silent: bool, is_narrow: bool) -> None:
     assert (standing.obstacle(NOW) == "Silent") is is_silent
 
 
+def test_one_that_is_asked_for_patience_again_keeps_nobody_waiting_but_its_like() -> None:
+    rejected, at = note(FOUND, REJECTED, NOW), NOW + timedelta(minutes=1)
+    assert note_inconclusive(rejected, at, is_repeated=True).gate == replace(rejected.gate, opens_to_failed_at=at + timedelta(minutes=1))
+    assert note_inconclusive(rejected, at).gate.opens_at == at + timedelta(minutes=1)
+    resting = note_inconclusive(rejected, at, rest=HOUR, is_repeated=True)
+    assert resting.gate.opens_at == at + HOUR, "what the server asks for holds for all"
+
+
+@pytest.mark.parametrize(
+    ("standing", "is_safe", "is_silent", "others_wait", "failed_wait"),
+    [
+        pytest.param(unanswered(1), False, False, None, None, id="it tells nothing of others"),
+        pytest.param(unanswered(2), False, True, 30, 30, id="beside two others it does"),
+        pytest.param(note(FOUND, REJECTED, NOW), False, False, 0, 60, id="nor a probe of a client that was rejected"),
+        pytest.param(SILENT, False, True, 60, 60, id="a silent server is asked no more often for it"),
+        pytest.param(SILENT, True, True, 0, 30, id="unless nothing is spent by it"),
+    ],
+)
+def test_one_that_fails_as_it_did_before(
+    standing: Standing, is_safe: bool, is_silent: bool, others_wait: int | None, failed_wait: int | None
+) -> None:
+    at = NOW + timedelta(minutes=1)
+    failed = note_unanswered(standing, "server_error", at, is_safe=is_safe, is_repeated=True)
+    assert failed.is_silent is is_silent
+    waits = [(moment - at) if moment else None for moment in (failed.gate.opens_at, failed.gate.opens_to_failed_at)]
+    expected = [timedelta(seconds=wait) if wait is not None else None for wait in (others_wait, failed_wait)]
+    assert [wait and max(wait, timedelta(0)) for wait in waits] == expected
+
+
 def test_silence_is_said_and_nobody_needs_to_act() -> None:
     verdicts = {verdict.type: verdict for verdict in judge_connector(SILENT)}
     assert verdicts["Reachable"].reason == "Unreachable"
@@ -307,4 +338,23 @@ def test_a_sign_of_life_brings_the_next_probe_nearer() -> None:
     at = NOW + 11 * HOUR
     assert silent.gate.opens_at == at + HOUR / 2
     assert note_sign(silent, at + SECOND_LATER).gate.opens_at == at + HOUR / 12
-    assert note_sign(FOUND, at) == FOUND
+    assert judge_connector(note_sign(FOUND, at)) == judge_connector(FOUND)
+
+
+MINUTES = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("sign", "reason", "until"),
+    [
+        pytest.param(None, "ServerError", 30, id="no sign"),
+        pytest.param(1, "ServerError", 5, id="a sign: five minutes after the failure"),
+        pytest.param(-1, "ServerError", 30, id="a sign before it failed"),
+        pytest.param(1, "RequestRejected", 30, id="a request that is rejected is answered anyhow"),
+    ],
+)
+def test_a_sign_of_life_brings_the_end_of_a_wait_nearer(sign: int | None, reason: str, until: int) -> None:
+    standing = FOUND if sign is None else note_sign(FOUND, NOW + sign * MINUTES)
+    assert standing.bring_near(NOW + 30 * MINUTES, reason, NOW) == NOW + until * MINUTES
+    assert standing.bring_near(None, reason, NOW) is None
+    assert standing.bring_near(NOW + 2 * MINUTES, reason, NOW) == NOW + 2 * MINUTES, "never later"

@@ -52,6 +52,10 @@ class Server:
     """What was worked off and never answered; presented again, it is refused."""
     rejection: tuple[str, int] = ("invalid_client", 401)
     """How it rejects another: the error and the status."""
+    faults: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """How the requests of single grants are answered, whatever they present: an error and a status."""
+    is_hasty: bool = False
+    """These are answered before it is looked who asks."""
     retry_after: int | None = None
     """Seconds that it asks everybody to be left alone for, until it is None again."""
     begun: list[tuple[float, str]] = field(default_factory=list)
@@ -131,6 +135,9 @@ class CrowdProvider(MemoryProvider):
             return answer({}, 502)
         if presented in server.spent:
             return answer({"error": "invalid_grant"}, 400)
+        fault = server.faults.get(presented.partition("/")[0])
+        if fault is not None and (server.is_hasty or _secret_of(request) == server.accepted):
+            return answer({"error": fault[0]}, fault[1])
         if server.retry_after is not None:
             return Answer(status=429, content_type="application/json", retry_after=str(server.retry_after), body=b"{}")
         if _secret_of(request) != server.accepted:

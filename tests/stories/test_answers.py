@@ -8,8 +8,10 @@ import pytest
 
 from fakes.provider import TOKENS
 from fakes.provider import answer as answering
+from grantkeeper.adapters.cluster import SECRETS
 from grantkeeper.core.messages import Answer
-from stories.scene import Scene
+from stories.crowd import client_secret
+from stories.scene import NAMESPACE, Scene
 
 DUE = timedelta(minutes=45)
 LAST_MINUTE = timedelta(minutes=14, seconds=30)
@@ -25,13 +27,13 @@ def page(status: int) -> Answer:
 @pytest.mark.parametrize("status", [302, 403, 404])
 async def test_the_page_of_a_firewall_or_a_gateway_ends_no_consent(status: int) -> None:
     scene = await Scene.open_consented()
-    scene.provider.next = [page(status)] * 6
+    scene.provider.next = [page(status)] * 5
     await scene.pass_time(DUE)
     assert len(scene.provider.sent) == 1, "as long as the access token lives, nothing is risked"
     await scene.pass_time(LAST_MINUTE)
     for _ in range(6):
         await scene.pass_time(timedelta(minutes=1))
-    assert len(scene.provider.sent) == 6, "more than a lost answer would be presented again, and less and less often"
+    assert len(scene.provider.sent) == 5, "more than a lost answer would be presented again, and less and less often"
     assert "or something in front of it, reports an error" in (await scene.condition("Fresh"))["message"]
     assert (await scene.condition("Authorized"))["reason"] == "Consented"
     scene.provider.answer = NEXT
@@ -97,10 +99,26 @@ async def test_a_request_that_is_rejected_is_made_less_and_less_often_and_the_er
     assert word not in capsys.readouterr().out or word == logged
 
 
-@pytest.mark.parametrize("mends", ["the connector", "the grant"])
-async def test_a_request_that_was_rejected_is_made_again_at_once_when_a_spec_changes(mends: str) -> None:
+async def test_a_restart_brings_forward_no_request_that_was_rejected() -> None:
     scene = await Scene.open_consented()
+    await scene.cluster.create(SECRETS, NAMESPACE, client_secret("client", "calendar", "secret"))
+    await scene.patch_connector(clientAuthentication="ClientSecretPost", clientSecretRef={"name": "client"})
+    await scene.settle()
     scene.provider.next = [answering({"error": "invalid_scope"}, 400)] * 9
+    await scene.pass_time(DUE)
+    while len(scene.provider.sent) < 5:
+        await scene.pass_time(timedelta(minutes=1))
+    await scene.restart()
+    await scene.settle()
+    assert len(scene.provider.sent) == 5, "that its client secret is read for the first time is no change"
+
+
+@pytest.mark.parametrize(
+    ("error", "mends"), [("invalid_scope", "the connector"), ("invalid_scope", "the grant"), ("server_error", "the connector")]
+)
+async def test_a_request_that_was_rejected_is_made_again_at_once_when_a_spec_changes(error: str, mends: str) -> None:
+    scene = await Scene.open_consented()
+    scene.provider.next = [answering({"error": error}, 400)] * 9
     await scene.pass_time(DUE)
     while len(scene.provider.sent) < 9:
         await scene.pass_time(timedelta(minutes=5))

@@ -132,22 +132,22 @@ def test_the_second_client_secret_is_tried_at_once_and_remembered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "status", "presented"),
+    ("word", "status", "grants", "presented"),
     [
-        pytest.param("invalid_client", 401, 2, id="which is wrong"),
-        pytest.param("unauthorized_client", 401, 2, id="which is wrong, as Keycloak says it"),
-        pytest.param("unauthorized_client", 400, 1, id="of a client that may not refresh"),
-        pytest.param("invalid_client_id", 400, 1, id="of a client that there is not"),
+        pytest.param("invalid_client", 401, 1, 2, id="which is wrong"),
+        pytest.param("unauthorized_client", 401, 1, 2, id="which is wrong, as Keycloak says it"),
+        pytest.param("unauthorized_client", 400, 2, 2, id="of a client that may refresh for neither of two"),
+        pytest.param("invalid_client_id", 400, 1, 1, id="of a client that there is not"),
     ],
 )
-def test_the_second_client_secret_is_tried_only_in_the_place_of_one(word: str, status: int, presented: int) -> None:
+def test_the_second_client_secret_is_tried_only_in_the_place_of_one(word: str, status: int, grants: int, presented: int) -> None:
     async def story() -> None:
         crowd = await Crowd.gather("calendar", fallbackClientSecretRef={"name": "next"})
         await crowd.cluster.create(SECRETS, NAMESPACE, client_secret("next", "calendar", "new"))
         server = crowd.provider.servers["calendar"]
         server.rejection = (word, status)
         server.accepted = "neither"
-        await crowd.add("calendar", 1, lambda _: START + 10 * SECOND)
+        await crowd.add("calendar", grants, lambda _: START + 10 * SECOND)
         await crowd.start()
         await pass_time(20)
         assert len(server.begun) == presented

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
+from grantkeeper.core.clientsecrets import judge_client_secret
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.standing import Problem, judge_client_secret
+from grantkeeper.core.standing import Problem
 from grantkeeper.errors import Forbidden, NotFound
 from grantkeeper.resources import OAuthConnector, SecretKeyRef
 

@@ -26,6 +26,7 @@ from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reasons import Reason
+from grantkeeper.core.rejections import note_rejected
 from grantkeeper.core.reporting import describe_connector, patch_status
 from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
@@ -111,7 +112,7 @@ class Connectors:
         lapsed = let_lapse(before, generation=connector.metadata.generation, now=self.clock())
         if before.generation not in {0, connector.metadata.generation}:
             self.changed(name)  # what the spec says counts at once; what the server says may take a while
-            lapsed = replace(lapsed, healed_at=self.clock())  # what was rejected before may do now
+            lapsed = _change(lapsed, self.clock())  # what was rejected before may do now
         self._put(name, lapsed)
         secrets = await self._look_at_secret(connector)
         self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
@@ -173,15 +174,21 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, note(self.standing(name), problem, self.clock()))
 
-    def note_inconclusive(self, name: Name, *, rest: timedelta | None = None) -> None:
+    def note_inconclusive(self, name: Name, *, rest: timedelta | None, is_repeated: bool) -> None:
         """A token request has shown nothing of the client; `rest` is how long the server asked to be left alone."""
         if self.standing(name).is_judged:
-            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest))
+            self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, is_repeated=is_repeated))
 
-    def note_unanswered(self, name: Name, why: str, *, rest: timedelta | None, is_safe: bool) -> None:
+    def note_rejected(self, name: Name, error: str, *, uid: str, is_repeated: bool) -> None:
+        """The request of a grant was rejected, and not for who makes it."""
+        if self.standing(name).is_judged:
+            self._learn(name, note_rejected(self.standing(name), error, self.clock(), uid=uid, is_repeated=is_repeated))
+
+    def note_unanswered(self, name: Name, why: str, *, rest: timedelta | None, is_safe: bool, is_repeated: bool) -> None:
         """A token request brought no usable answer: it is looked whether the server says anything at all."""
         if self.standing(name).is_judged:
-            self._learn(name, note_unanswered(self.standing(name), why, self.clock(), rest=rest, is_safe=is_safe))
+            before = self.standing(name)
+            self._learn(name, note_unanswered(before, why, self.clock(), rest=rest, is_safe=is_safe, is_repeated=is_repeated))
             self.look(name)
 
     def note_rejected_secret(self, name: Name, request: Request) -> None:
@@ -239,8 +246,9 @@ class Connectors:
         known = self.standing(name)
         if (found, fallback) == (known.secret, known.fallback_secret) or known.is_silent:
             return parts
-        healed = heal(known, self.clock())  # another secret deserves another try, unless no answer comes whatever it is
-        return parts | {"noted": None, "circuit": None, "healed_at": healed.healed_at}
+        changed = _change(heal(known, self.clock()), self.clock()) if known.is_judged else heal(known, self.clock())
+        moments = {"healed_at": changed.healed_at, "changed_at": changed.changed_at}
+        return parts | moments | {"noted": None, "circuit": None, "rejected_by": ""}  # another secret deserves another try
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -277,6 +285,11 @@ class Connectors:
         if (ready := find_turn(connector.status.conditions, verdicts)) is not None:
             message = ready.message or "Grants can rely on it."
             await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
+
+
+def _change(standing: Standing, now: datetime) -> Standing:
+    """The spec or the client secret is another one now: whatever failed before deserves another try."""
+    return replace(standing, healed_at=now, changed_at=now, rejected_by="")
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from grantkeeper.choices import RequestState, RevocationPolicy, TokenStorage
 from grantkeeper.controller.finalizing import Finalizers
 from grantkeeper.controller.identifying import Identifier, Witness
-from grantkeeper.controller.presenting import Attempted, Presenter, Result, Since, Unsent
+from grantkeeper.controller.presenting import Attempted, Presenter, Result, Unsent
 from grantkeeper.controller.registry import Name
 from grantkeeper.controller.revoking import Revoker
 from grantkeeper.controller.seals import Seals
@@ -94,7 +94,7 @@ class Exchanger:
                     return False
                 break  # the code was not sent, and cannot be claimed again
             reach("exchange.claimed")
-            result = await self._present(question, code, attempted.since)
+            result = await self._present(question, code, attempted)
             if not isinstance(result, Unsent):
                 break
             sealed = attempted.sealed
@@ -118,7 +118,7 @@ class Exchanger:
         answered = question.request.model_copy(update={"state": RequestState.ANSWERED})
         return sealed.model_copy(update={"requests": self._seal(question, answered)}), claim
 
-    async def _present(self, question: Question, code: SecretStr, since: Since) -> Result:
+    async def _present(self, question: Question, code: SecretStr, attempted: Attempted) -> Result:
         request = code_request(
             question.client,
             code=code,
@@ -143,7 +143,7 @@ class Exchanger:
 
         return await self.presenter.present(
             request,
-            since=since,
+            attempted=attempted,
             connector=question.name,
             ca_bundle=question.ca_bundle,
             read=read,

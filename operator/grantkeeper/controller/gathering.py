@@ -20,7 +20,7 @@ from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.clocks import believe_wait, covers
 from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
-from grantkeeper.core.failures import IN_WORDS, describe_failure
+from grantkeeper.core.failures import IN_WORDS, describe_failure, find_place
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.profiles import Profile
@@ -102,7 +102,8 @@ class Gatherer:
         failure = failure or IN_WORDS.get((standing.obstacle(now) if rank else None) or "", "")
         is_mended = of_now is not None and of_now.reason in MENDABLE and of_now.spec_generation != grant.metadata.generation
         is_waiting = of_now is not None and not is_mended and not standing.has_healed_since(of_now.reason, of_now.time)
-        waits_until = believe_wait(of_now.retry_not_before, noted_at=of_now.time, now=now) if of_now and is_waiting else None
+        wait_ends = standing.bring_near(of_now.retry_not_before, of_now.reason, of_now.time) if of_now and is_waiting else None
+        waits_until = believe_wait(wait_ends, noted_at=of_now.time, now=now) if of_now else None
         risk_at = None if is_covered else find_risk(refresh_claim, holding, now)
         retry = [moment for moment in (risk_at, waits_until, kept_back_until) if moment]
         wanted = wanted_scopes(grant, connector) if connector else ()
@@ -131,6 +132,7 @@ class Gatherer:
                 expected_account=put_in_words(grant.spec.expected_account),
                 failure=IN_WORDS["Unstored"] if is_unstored else failure,
                 failures=of_now.failures if of_now else 0,
+                place=find_place(of_now) if of_now and is_waiting and standing.circuit is not None else None,
                 retry_not_before=max(retry, default=None),
                 claim_respected_until=respected_until,
                 has_dangling_code=claim is not None and claim.spending is Spending.CODE and respected_until is None,

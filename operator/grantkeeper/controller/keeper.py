@@ -22,10 +22,9 @@ from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import find_turn
-from grantkeeper.core.pacing import Rank
 from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.refreshing import urgency_of_refresh
+from grantkeeper.core.refreshing import rank_of_refresh
 from grantkeeper.core.reporting import describe_grant, patch_status
 from grantkeeper.errors import Conflict, GrantkeeperError, NotFound
 from grantkeeper.failpoints import reach
@@ -140,11 +139,9 @@ class Keeper:
         return True
 
     async def _in_turn(self, act: Callable[[Gathered], Awaitable[None]], gathered: Gathered, lane: Lane = Lane.TOKEN) -> bool:
-        """Do it if its turn at the server has come, and say whether; else it is woken when it comes. Those that expire first go first."""
-        grant, facts = gathered.grant, gathered.facts
-        expires_at = facts.holding.expires_at if facts.holding else None
-        rank = Rank(urgency_of_refresh(facts), expires_at or facts.now)
-        with self.pacer.turn(grant.connector_name, grant.metadata.uid, rank, lane) as has_come:
+        """Do it if its turn at the server has come, and say whether; otherwise the grant is woken when it comes."""
+        grant = gathered.grant
+        with self.pacer.turn(grant.connector_name, grant.metadata.uid, rank_of_refresh(gathered.facts), lane) as has_come:
             if has_come:
                 await act(gathered)
             return has_come

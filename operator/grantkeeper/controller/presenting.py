@@ -19,8 +19,9 @@ from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.connecting import Connectors
 from grantkeeper.controller.measuring import Meter
 from grantkeeper.controller.registry import Name
+from grantkeeper.core.failures import has_failed_so
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.outcomes import CLIENT_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, blames_secret
+from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient, blames_secret
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.records import Claim, Holder, Sealed
 from grantkeeper.core.refreshing import read_refresh_wish
@@ -139,7 +140,7 @@ class Presenter:
         self,
         request: Request,
         *,
-        since: Since,
+        attempted: Attempted,
         connector: Name,
         ca_bundle: bytes | None,
         read: Callable[[Answer], Outcome],
@@ -148,7 +149,7 @@ class Presenter:
         is_safe: bool = False,
     ) -> Result:
         """Send once, and read what comes. `is_safe` where nothing more is put at risk by it, if no answer comes."""
-        left = self._left(since)
+        left = self._left(attempted.since)
         if left <= timedelta(0):
             return Unsent("NotSent", "Too much time passed between the claim and the request; it is made again.")
         try:
@@ -159,16 +160,16 @@ class Presenter:
             self.connectors.note_problem(connector, problem)
             return Unsent(problem.reason, problem.message)
         except AnswerLost:
-            self._note(connector, lost := Lost("no_answer"), is_safe=is_safe)
+            self._note(connector, lost := Lost("no_answer"), attempted.sealed, is_safe=is_safe)
             return lost
         outcome = read(answer)
         if (other := request.alternative) is not None and blames_secret(outcome.reason, answer.status):
             self.connectors.note_rejected_secret(connector, request)
-            if self._left(since) <= timedelta(0):
+            if self._left(attempted.since) <= timedelta(0):
                 return outcome  # too late under this claim; the next attempt begins with the other secret
             return await self.present(
                 other,
-                since=since,
+                attempted=attempted,
                 connector=connector,
                 ca_bundle=ca_bundle,
                 read=read,
@@ -177,7 +178,7 @@ class Presenter:
                 is_safe=is_safe,
             )
         if not isinstance(outcome, Granted):
-            self._note(connector, outcome, is_safe=is_safe)
+            self._note(connector, outcome, attempted.sealed, is_safe=is_safe)
         return outcome
 
     def note_granted(self, connector: Name, result: Result) -> None:
@@ -185,9 +186,10 @@ class Presenter:
         if isinstance(result, Granted):
             self.connectors.note_problem(connector, None)
 
-    def _note(self, connector: Name, outcome: Outcome, *, is_safe: bool) -> None:
+    def _note(self, connector: Name, outcome: Outcome, sealed: Sealed, *, is_safe: bool) -> None:
+        is_repeated = has_failed_so(sealed.outcome, outcome, is_safe=is_safe)
         match outcome:
-            case Rejected() if outcome.reason in CLIENT_WORDS:
+            case Rejected(is_of_client=True):
                 self.connectors.note_problem(
                     connector,
                     Problem(
@@ -200,8 +202,9 @@ class Presenter:
             case Dead():
                 self.connectors.note_problem(connector, None)
             case Lost():
-                self.connectors.note_unanswered(connector, outcome.reason, rest=outcome.retry_after, is_safe=is_safe)
+                rest = outcome.retry_after
+                self.connectors.note_unanswered(connector, outcome.reason, rest=rest, is_safe=is_safe, is_repeated=is_repeated)
             case Transient():
-                self.connectors.note_inconclusive(connector, rest=outcome.retry_after)
+                self.connectors.note_inconclusive(connector, rest=outcome.retry_after, is_repeated=is_repeated)
             case Rejected():
-                self.connectors.note_inconclusive(connector)
+                self.connectors.note_rejected(connector, outcome.reason, uid=sealed.uid, is_repeated=is_repeated)

@@ -26,7 +26,7 @@ from grantkeeper.core.gains import Gain
 from grantkeeper.core.idtoken import names_another
 from grantkeeper.core.messages import Answer
 from grantkeeper.core.oauth import refresh_request
-from grantkeeper.core.outcomes import CLIENT_WORDS, REJECTED_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, name_error
+from grantkeeper.core.outcomes import REJECTED_WORDS, Dead, Granted, Lost, Outcome, Rejected, Transient, name_error
 from grantkeeper.core.records import Attempt, Claim, Sealed, Spending, answer_refresh, describe
 from grantkeeper.core.refreshing import can_wait, is_presentable
 from grantkeeper.core.rotation import MAX_PRESENTATIONS, Manner
@@ -114,7 +114,7 @@ class Refresher:
             reach("refresh.sending")
             result = await self.presenter.present(
                 request,
-                since=flight.attempted.since,
+                attempted=flight.attempted,
                 connector=grant.connector_name,
                 ca_bundle=remembered.ca_bundle,
                 read=read,
@@ -187,7 +187,7 @@ class Refresher:
                 stored = await self._note(flight, "ReauthorizationRequired", leaving=over)
                 line.warning("the refresh token is refused", error=result.reason, stored=stored is not None)
             case Rejected():
-                reason = "ClientRejected" if result.reason in CLIENT_WORDS else "RequestRejected"
+                reason = "ClientRejected" if result.is_of_client else "RequestRejected"
                 await self._note(flight, reason, leaving=flight.earlier, error=result.reason if result.reason in REJECTED_WORDS else None)
                 line.warning("the client or its request is rejected", error=name_error(result))
             case Transient():

@@ -16,7 +16,7 @@ from grantkeeper.controller.registry import Name
 from grantkeeper.core.answers import read_revocation_answer
 from grantkeeper.core.messages import Request
 from grantkeeper.core.oauth import Client, revocation_request
-from grantkeeper.core.outcomes import CLIENT_WORDS, RevocationOutcome, Revoked
+from grantkeeper.core.outcomes import Rejected, RevocationOutcome, Revoked
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import ProviderError
 
@@ -54,7 +54,7 @@ class Revoker:
             request = revocation_request(client, token=token, hint=hint)
             try:
                 outcome = await self._present(request, ca_bundle, connector)
-                if request.alternative is not None and outcome.reason in CLIENT_WORDS:
+                if request.alternative is not None and isinstance(outcome, Rejected) and outcome.is_of_client:
                     outcome = await self._present(request.alternative, ca_bundle, connector)
             except ProviderError as error:
                 log.warning("a token could not be revoked", kind=hint, error=str(error))

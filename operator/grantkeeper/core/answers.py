@@ -32,6 +32,7 @@ from grantkeeper.core.outcomes import (
     RevocationOutcome,
     Revoked,
     Transient,
+    blames_client,
 )
 from grantkeeper.core.tokens import TokenSet
 
@@ -120,7 +121,7 @@ def _read_refusal(
     if error in UNCERTAIN_WORDS:
         return Lost(error, server_failed=True, retry_after=_wait(answer, now))
     if error in REJECTED_WORDS:
-        return Rejected(error)
+        return Rejected(error, is_of_client=blames_client(error, answer.status))
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Lost("server_error", server_failed=True, retry_after=_wait(answer, now))
     if error is not None:

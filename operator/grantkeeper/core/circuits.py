@@ -3,6 +3,9 @@
 It opens at the first such failure and closes at the first success, so a mistake in a client secret costs a handful of requests
 an hour, however many grants there are. Silence is another matter, for each token that is presented into it may be spent: it takes a few
 answers in a row that did not come to tell it from one that was lost, and probes are rarer from the beginning.
+
+One grant can fail for reasons of its own, for ever. So who has failed by itself before tries after all others, and what comes of it keeps
+nobody waiting but its like.
 """
 
 from __future__ import annotations
@@ -47,6 +50,10 @@ class Circuit:
     """The time for a probe has come and gone, and nobody was due: whether the failure still holds is unknown."""
     is_unspent: bool = False
     """The last probe never left, so it cost nothing, and the next may follow soon; how rare they are stays as it was."""
+    passed_on_at: datetime | None = None
+    """When a probe last showed something of one grant alone, so that the next is another's."""
+    passed_on_for: timedelta = timedelta(0)
+    """For how long those wait from then on that have failed by themselves."""
 
     @property
     def is_silence(self) -> bool:
@@ -62,6 +69,11 @@ class Circuit:
     def probe_by_awaited_at(self) -> datetime:
         """When somebody who is waited for may try: a code does not live as long as a probe may be away."""
         return self.tried_at + min(self.wait, self.patience.first)
+
+    @property
+    def probe_by_failed_at(self) -> datetime:
+        """When somebody who has failed by itself may try: not right after one of its like."""
+        return self.probe_at if self.passed_on_at is None else max(self.probe_at, self.passed_on_at + self.passed_on_for)
 
     @property
     def untested_at(self) -> datetime:
@@ -88,6 +100,12 @@ def hold(circuit: Circuit, now: datetime) -> Circuit:
     return replace(circuit, tried_at=now, is_untested=False, is_unspent=False) if now >= circuit.probe_by_awaited_at else circuit
 
 
+def pass_on(circuit: Circuit, now: datetime) -> Circuit:
+    """A probe has shown something of one grant alone: another may try at once, and those that failed by themselves less and less often."""
+    wait = min(max(circuit.wait, 2 * circuit.passed_on_for), circuit.patience.most)
+    return replace(circuit, passed_on_at=now, passed_on_for=wait)
+
+
 def hasten(circuit: Circuit, now: datetime) -> Circuit:
     """The server answers something again: a silent one is tried soon, but not at every such sign."""
     return replace(circuit, wait=min(circuit.wait, max(SOONEST_AFTER_A_SIGN, now - circuit.tried_at))) if circuit.is_silence else circuit
@@ -95,4 +113,6 @@ def hasten(circuit: Circuit, now: datetime) -> Circuit:
 
 def lapse(circuit: Circuit, now: datetime) -> Circuit:
     """Mark it where nobody tried although somebody might have. Where the clock was set back, what is waited for begins anew."""
-    return replace(circuit, tried_at=min(circuit.tried_at, now), is_untested=circuit.is_untested or now >= circuit.untested_at)
+    passed_on_at = min(circuit.passed_on_at, now) if circuit.passed_on_at is not None else None
+    is_untested = circuit.is_untested or now >= circuit.untested_at
+    return replace(circuit, tried_at=min(circuit.tried_at, now), passed_on_at=passed_on_at, is_untested=is_untested)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from grantkeeper.core.admission import Admission
-from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.tokens import IDClaims
@@ -107,6 +107,8 @@ class Facts:
     failure: str = ""
     """Why the last refresh failed, in words that hold nothing a server sent."""
     failures: int = 0
+    place: Rank | None = None
+    """Its place in the line where one grant at a time tries for all and this one has failed; None where it is that of everybody."""
     retry_not_before: datetime | None = None
     claim_respected_until: datetime | None = None
     """Until when another holder's claim keeps us away."""

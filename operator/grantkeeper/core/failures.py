@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from grantkeeper.core import schedule
+from grantkeeper.core import circuits, schedule
+from grantkeeper.core.circuits import Patience
 from grantkeeper.core.clocks import LONGEST_WAIT
-from grantkeeper.core.outcomes import REJECTED_WORDS
+from grantkeeper.core.outcomes import REJECTED_WORDS, Lost, Outcome, Rejected, Transient
+from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.records import Attempt
 
 IN_WORDS = {
@@ -25,8 +28,14 @@ IN_WORDS = {
 """What status says, by the reason of the last attempt."""
 ANSWERS = frozenset({"ReauthorizationRequired", "AnswerLost", "ServerError"})
 """Failures that answer whoever asked for a refresh: the server was asked, and asking again is another matter."""
-LONGEST_WAITS = {"AnswerUnusable": LONGEST_WAIT, "RequestRejected": LONGEST_WAIT}
+LONGEST_WAITS = {"AnswerUnusable": LONGEST_WAIT}
 """How long a grant waits at most after such failures, if not a minute: a person has to mend something."""
+PATIENCE: Mapping[str, Patience] = {"RequestRejected": circuits.CLIENT, "ServerError": circuits.SILENCE}
+"""Failures that may be a grant's own and never end: it waits as long as all would, if they were everybody's."""
+OF_ITSELF = frozenset({"RequestRejected", "AnswerUnusable"})
+"""Failures that may be a grant's own: who tries for all is somebody else."""
+OF_ITSELF_IF_REPEATED = frozenset({"ServerError", "AnswerLost", "Refused"})
+"""The same from the second in a row on; the first may leave a token in doubt, and what is in doubt already tries before what is not."""
 
 
 def describe_failure(outcome: Attempt | None) -> str:
@@ -43,8 +52,45 @@ def count_failure(reason: str, last: Attempt | None, *, refresh_hash: str, spec_
 
     `chance` in [0, 1) spreads what failed together.
     """
-    failures = 1 + (last.failures if last and last.hash == refresh_hash else 0)
+    before = last if last and last.hash == refresh_hash else None
+    failures, is_repeated = 1 + (before.failures if before else 0), before is not None and before.reason == reason
     wait = schedule.try_again_in(failures, chance, most=LONGEST_WAITS.get(reason, schedule.LAST_MINUTE))
+    if reason in PATIENCE and (is_repeated or reason not in OF_ITSELF_IF_REPEATED):
+        waited = before.retry_not_before - before.time if before and is_repeated and before.retry_not_before else timedelta(0)
+        first = PATIENCE[reason].first * (1 + chance / 2)  # what failed together must not come back together
+        wait = min(max(first, 2 * waited), PATIENCE[reason].most)
     return Attempt(
-        hash=refresh_hash, reason=reason, time=now, spec_generation=spec_generation, failures=failures, retry_not_before=now + wait
+        hash=refresh_hash,
+        reason=reason,
+        time=now,
+        spec_generation=spec_generation,
+        failures=failures,
+        is_repeated=is_repeated,
+        retry_not_before=now + wait,
     )
+
+
+def find_place(outcome: Attempt) -> Rank | None:
+    """The place in the line after such an attempt, where one at a time finds out for all; None where it is that of everybody."""
+    if outcome.reason == "ClientRejected":
+        return Rank(Urgency.REJECTED, outcome.time)
+    is_its_own = outcome.reason in OF_ITSELF or (outcome.reason in OF_ITSELF_IF_REPEATED and outcome.is_repeated)
+    return Rank(Urgency.FAILED, outcome.time) if is_its_own else None
+
+
+def has_failed_so(last: Attempt | None, outcome: Outcome, *, is_safe: bool) -> bool:
+    """Whether a grant had failed in this very way when it was last tried, and might do so without end: that tells nothing of any other.
+
+    What is presented twice at most, for its answers are lost, tells something each time. `is_safe` where it is not spent by it.
+    """
+    reason = last.reason if last is not None else ""
+    match outcome:
+        case Rejected():
+            return reason == "RequestRejected"
+        case Transient():
+            return reason == "Refused"
+        case Lost() if outcome.server_failed or outcome.successor is not None:
+            return reason in {"ServerError", "AnswerUnusable"}
+        case Lost():
+            return is_safe and reason == "AnswerLost"
+    return False

@@ -33,10 +33,8 @@ REJECTED_WORDS = frozenset({
 })  # fmt: skip
 """The client or the server is misconfigured; what was presented was not looked at."""
 
-CLIENT_WORDS = frozenset({
-    "invalid_client", "unauthorized_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id",
-})  # fmt: skip
-"""Of these, the ones that say that no grant of this client can fare better."""
+CLIENT_WORDS = frozenset({"invalid_client", "incorrect_client_credentials", "bad_client_secret", "invalid_client_id"})
+"""Of these, the ones that say that no grant of this client can fare better; any other may be about one grant alone."""
 
 SECRET_WORDS = frozenset({"invalid_client", "incorrect_client_credentials", "bad_client_secret"})
 """Of these again, the ones that may mean that the client secret is wrong, so that another one may fare better."""
@@ -80,6 +78,8 @@ class Rejected:
     """Class c: client or server is misconfigured; what was presented is as good as before."""
 
     reason: str
+    is_of_client: bool = False
+    """No grant of this client can fare better."""
     said: str = field(default="", compare=False)
     """Of a word that is none of ours: the word itself if it is a plain one, else why it is not shown. For the log alone."""
 
@@ -125,6 +125,11 @@ def blames_secret(reason: str, status: int) -> bool:
     of a wrong secret, too, and then with 401, which is about credentials and nothing else (RFC 9110 section 15.5.2).
     """
     return reason in SECRET_WORDS or (reason == "unauthorized_client" and status == HTTPStatus.UNAUTHORIZED)
+
+
+def blames_client(reason: str, status: int) -> bool:
+    """Whether an answer says that no grant of this client can fare better."""
+    return reason in CLIENT_WORDS or blames_secret(reason, status)
 
 
 Outcome = Granted | Dead | Rejected | Transient | Lost

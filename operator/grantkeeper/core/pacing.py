@@ -54,6 +54,10 @@ class Urgency(IntEnum):
     WISHED = 1
     """Somebody asks for it, and nothing is lost if it takes a while."""
     ROUTINE = 2
+    REJECTED = 3
+    """One at a time finds out for all, and it was rejected when it did: now another."""
+    FAILED = 4
+    """One at a time finds out for all, and it has failed by itself: that may be so for ever."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,7 +66,7 @@ class Rank:
 
     urgency: Urgency
     moment: datetime
-    """Among those somebody waits for, when it was asked for; else when the access token expires."""
+    """When it was asked for, where somebody waits; when it failed, where it tried in vain for all; else when the access token expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,11 @@ class Gate:
     opens_at: datetime | None = None
     opens_to_awaited_at: datetime | None = None
     is_narrow: bool = False
+    opens_to_failed_at: datetime | None = None
+    """None where those that failed by themselves may pass as others do."""
 
     def admits_at(self, urgency: Urgency) -> datetime | None:
         """From when on this one may pass."""
-        return self.opens_to_awaited_at if urgency is Urgency.AWAITED else self.opens_at
+        if urgency is Urgency.AWAITED:
+            return self.opens_to_awaited_at
+        return (self.opens_to_failed_at or self.opens_at) if urgency is Urgency.FAILED else self.opens_at

@@ -100,6 +100,8 @@ class Attempt:
     time: Time
     spec_generation: int
     failures: int = 0
+    is_repeated: bool = False
+    """The one before had failed in the same way, with the same refresh token."""
     retry_not_before: Time | None = None
     is_refused: bool = False
     """The server had refused the token before; this attempt, which somebody asked for, has not shown otherwise."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from grantkeeper.core import clocks, schedule
 from grantkeeper.core.facts import Facts, Holding
-from grantkeeper.core.pacing import Urgency
+from grantkeeper.core.pacing import Rank, Urgency
 from grantkeeper.core.records import Claim
 from grantkeeper.core.schedule import SHORTEST
 from grantkeeper.core.times import to_text
@@ -77,8 +77,17 @@ def urgency_of_refresh(facts: Facts) -> Urgency:
     """How urgent it is, where it is due."""
     if facts.is_hurried:
         return Urgency.AWAITED
+    if facts.place is not None:
+        return facts.place.urgency  # whoever asks for it: it may fail for ever, and others must not wait for that
     asked_at = _asked_at(facts)
     return Urgency.WISHED if asked_at is not None and asked_at <= facts.now else Urgency.ROUTINE
+
+
+def rank_of_refresh(facts: Facts) -> Rank:
+    """Its place in the line. Those that expire first go first; of those that tried in vain for all, who did so longest ago."""
+    if facts.place is not None and not facts.is_hurried:
+        return facts.place
+    return Rank(urgency_of_refresh(facts), (facts.holding.expires_at if facts.holding else None) or facts.now)
 
 
 def describe_wish(facts: Facts) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from pydantic import SecretStr
 
-from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core import circuits
 from grantkeeper.core.circuits import Circuit
 from grantkeeper.core.clocks import LONGEST_WAIT
@@ -20,10 +15,7 @@ from grantkeeper.core.metadata import Endpoints
 from grantkeeper.core.pacing import Gate
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.times import to_text
-from grantkeeper.resources import OAuthConnector
 
-CONNECTOR_LABEL = "grantkeeper.dev/connector"
-CLIENT_SECRET_LIMIT = 4096
 MENDABLE = frozenset({"ClientRejected", "Unreachable", "RequestRejected", "AnswerUnusable"})
 """Failures that another spec, or a server that answers again, may have mended, as reasons of an attempt."""
 LONG_REST = timedelta(minutes=1)
@@ -74,6 +66,12 @@ class Standing:
     """When that is tried again; there while something is noted."""
     healed_at: datetime | None = None
     """When something that was noted last ceased to count; nobody needs to wait for what failed before."""
+    changed_at: datetime | None = None
+    """When the spec or the client secret last changed."""
+    rejected_by: str = ""
+    """Uid of the grant whose request was rejected last, if nothing has shown since then how another one's fares."""
+    sign_at: datetime | None = None
+    """When something else than a token request showed last that the server answers again."""
     rests_until: datetime | None = None
     """Until when the server asked to be left alone."""
     is_long_rest: bool = False
@@ -111,11 +109,26 @@ class Standing:
         if self.circuit is None:
             return Gate(self.rests_until, self.rests_until)
         rests_until = self.rests_until or self.circuit.tried_at
-        return Gate(max(rests_until, self.circuit.probe_at), max(rests_until, self.circuit.probe_by_awaited_at), is_narrow=True)
+        return Gate(
+            max(rests_until, self.circuit.probe_at),
+            max(rests_until, self.circuit.probe_by_awaited_at),
+            is_narrow=True,
+            opens_to_failed_at=max(rests_until, self.circuit.probe_by_failed_at),
+        )
 
     def has_healed_since(self, reason: str, moment: datetime) -> bool:
-        """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended."""
-        return self.healed_at is not None and moment <= self.healed_at and reason in MENDABLE
+        """Whether an attempt that failed for this reason at that moment need not wait any longer: what it failed by is mended.
+
+        That others succeed mends no request that was rejected.
+        """
+        mended_at = self.changed_at if reason == "RequestRejected" else self.healed_at
+        return mended_at is not None and moment <= mended_at and reason in MENDABLE | {"ServerError"}
+
+    def bring_near(self, until: datetime | None, reason: str, moment: datetime) -> datetime | None:
+        """The end of a wait after an attempt that failed for this reason at that moment: sooner where the server has shown a sign since."""
+        if until is None or reason != "ServerError" or self.sign_at is None or self.sign_at < moment:
+            return until
+        return min(until, moment + circuits.SOONEST_AFTER_A_SIGN)
 
     @property
     def last_try_at(self) -> datetime | None:
@@ -146,29 +159,47 @@ class Standing:
 def note(standing: Standing, problem: Problem | None, now: datetime) -> Standing:
     """What a token request has shown of the server or the client: a problem, or that there is none."""
     if problem is None:
-        return replace(heal(_answered(standing), now), fetch_problem=None)
+        return replace(heal(_answered(standing), now), fetch_problem=None, rejected_by="")
     if problem.reason == "ClientRejected":
-        return replace(_answered(standing), noted=problem, circuit=circuits.fail(standing.circuit, circuits.CLIENT, now))
+        circuit = circuits.fail(standing.circuit, circuits.CLIENT, now)
+        return replace(_answered(standing), noted=problem, circuit=circuit, rejected_by="")
     return replace(standing, noted=problem, circuit=circuits.fail(standing.circuit, circuits.REACH, now))
 
 
-def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | None = None) -> Standing:
-    """A token request was answered, and has shown nothing of the client; the server may have asked to be left alone for so long."""
+def note_inconclusive(standing: Standing, now: datetime, *, rest: timedelta | None = None, is_repeated: bool = False) -> Standing:
+    """A token request was answered, and has shown nothing of the client; the server may have asked to be left alone for so long.
+
+    Where it `is_repeated` it was answered so for the same grant when that was last tried, too.
+    """
+    standing = note_answer(standing, now)
+    return _rest(pass_on(standing, now) if is_repeated else _hold(standing, now), now, rest)
+
+
+def note_answer(standing: Standing, now: datetime) -> Standing:
+    """A token request was answered, whatever was said: the server can be reached, and is not silent."""
     standing = _answered(standing)
-    if standing.noted is not None and standing.noted.reason == "Unreachable":
-        standing = heal(standing, now)
-    return _rest(_hold(standing, now), now, rest)
+    return heal(standing, now) if standing.noted is not None and standing.noted.reason == "Unreachable" else standing
 
 
-def note_unanswered(standing: Standing, why: str, now: datetime, *, rest: timedelta | None = None, is_safe: bool = False) -> Standing:
+def pass_on(standing: Standing, now: datetime) -> Standing:
+    """What a token request has shown may be one grant's own: where one at a time tries, the next is another."""
+    return standing if standing.circuit is None else replace(standing, circuit=circuits.pass_on(standing.circuit, now))
+
+
+def note_unanswered(
+    standing: Standing, why: str, now: datetime, *, rest: timedelta | None = None, is_safe: bool = False, is_repeated: bool = False
+) -> Standing:
     """A token request brought no usable answer; `why` is the word of its outcome.
 
-    Unless it `is_safe`, what it presented may be spent now: a few of those in a row are the server's silence, which one answer ends.
+    Unless it `is_safe`, what it presented may be spent now: a few of those in a row are the server's silence, which one answer ends. One
+    that `is_repeated`, for the grant had failed so before, tells nothing by itself; beside two others it counts as they do.
     """
     standing = _rest(standing, now, rest)
     silent = Problem(Reason.UNREACHABLE, SILENT.format(why=why.replace("_", " ")))
     if standing.noted is not None and standing.noted.reason == "Unreachable":
         standing = replace(standing, noted=silent)  # it can be reached; that one at a time tries stays right until it answers
+    if is_repeated and (is_safe or standing.unanswered < circuits.SILENT_AFTER - 1):
+        return pass_on(standing, now)
     if is_safe:
         return _hold(standing, now)
     standing = replace(standing, unanswered=standing.unanswered + 1, unanswered_at=now)
@@ -179,7 +210,8 @@ def note_unanswered(standing: Standing, why: str, now: datetime, *, rest: timede
 
 def note_sign(standing: Standing, now: datetime) -> Standing:
     """The server answers something again, though no token request: a silent one is tried soon."""
-    return standing if standing.circuit is None else replace(standing, circuit=circuits.hasten(standing.circuit, now))
+    circuit = circuits.hasten(standing.circuit, now) if standing.circuit is not None else None
+    return replace(standing, circuit=circuit, sign_at=now)
 
 
 def _answered(standing: Standing) -> Standing:
@@ -235,8 +267,8 @@ def _judge_reach(standing: Standing) -> Verdict:
     if standing.is_untested and standing.noted is not None and standing.circuit is not None and standing.fetch_problem is None:
         return pending(
             "Reachable",
-            f"Last seen at {to_text(standing.circuit.tried_at)}: {standing.noted.reason}. Nothing was presented since then; the next "
-            "consent or refresh shows whether that still holds.",
+            f"Last seen at {to_text(standing.circuit.tried_at)}: {standing.noted.reason}. Nothing has shown since then whether that still "
+            "holds; the next consent or refresh may.",
         )
     if standing.reach_problem is not None:
         return _verdict("Reachable", Reason.REACHABLE, standing.reach_problem)
@@ -250,41 +282,3 @@ def _judge_reach(standing: Standing) -> Verdict:
 
 def _verdict(kind: str, otherwise: Reason, problem: Problem | None) -> Verdict:
     return true(kind, otherwise) if problem is None else false(kind, problem.reason, problem.message)
-
-
-def judge_client_secret(
-    connector: OAuthConnector, secret: Mapping[str, Any] | None, *, is_fallback: bool = False
-) -> SecretStr | Problem | None:
-    """The client secret that a connector refers to, or its second one, or why it may not be used; None where it refers to none.
-
-    A Secret must be offered by its own label: otherwise whoever may create a connector could have any Secret of the namespace sent
-    to a server of his own.
-    """
-    reference = connector.spec.fallback_client_secret_ref if is_fallback else connector.spec.client_secret_ref
-    field = "fallbackClientSecretRef" if is_fallback else "clientSecretRef"
-    if connector.spec.client_authentication is ClientAuthentication.NONE or reference is None:
-        return None
-    name, key = reference.name, reference.key
-    if secret is None:
-        return Problem(
-            Reason.SECRET_NOT_FOUND, f"There is no Secret {name}; create it with the key {key} and the label {_label(connector)}."
-        )
-    if (secret["metadata"].get("labels") or {}).get(CONNECTOR_LABEL) != connector.metadata.name:
-        return Problem(Reason.SECRET_NOT_OFFERED, f"Secret {name} is not offered to this connector; label it {_label(connector)}.")
-    encoded = (secret.get("data") or {}).get(key)
-    if encoded is None:
-        return Problem(Reason.SECRET_KEY_MISSING, f"Secret {name} has no key {key}; add it, or name another key in spec.{field}.key.")
-    try:
-        text = base64.b64decode(encoded, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
-        return Problem(Reason.SECRET_INVALID, f"Key {key} of Secret {name} is not a client secret: it is not plain ASCII text.")
-    if not 0 < len(text) <= CLIENT_SECRET_LIMIT or not text.isprintable():
-        return Problem(
-            Reason.SECRET_INVALID,
-            f"Key {key} of Secret {name} is not a client secret: it is empty, too long, or holds a line break; write it without a newline.",
-        )
-    return SecretStr(text)
-
-
-def _label(connector: OAuthConnector) -> str:
-    return f"{CONNECTOR_LABEL}={connector.metadata.name}"
