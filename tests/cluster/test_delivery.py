@@ -166,7 +166,7 @@ def test_a_conflict_heals_when_the_other_secret_goes(stage: Stage) -> None:
     assert condition(conflict, "Stalled")["status"] == "True"
     assert "alice-token" in condition(conflict, "Delivered")["message"]
     stage.delete(path_of(stage, "alice-token"))
-    healed = stage.wait_ready(within=15)
+    healed = stage.wait_ready(within=30)
     assert condition(healed, "Stalled")["status"] == "Unknown"
 
 
@@ -177,7 +177,7 @@ def test_two_grants_do_not_share_a_secret(stage: Stage) -> None:
     stage.wait_reason("bob", "SecretConflict")
     assert condition(stage.get(stage.grant_path("alice")), "Ready")["status"] == "True"
     stage.add_grant("alice", secrets=TWO[1:])
-    stage.wait_ready("bob", within=15)
+    stage.wait_ready("bob", within=30)
     stage.wait_ready("alice")
 
 

@@ -119,7 +119,7 @@ def test_a_client_secret_that_will_not_do_is_said_and_heals(stage: Stage) -> Non
     for name in WRONG_SECRETS:
         _write_client_secret(stage, name, {"clientSecret": CLIENT_SECRET.encode()})
     for name in WRONG_SECRETS:
-        stage.wait_connector(name, _is_ready, within=15)
+        stage.wait_connector(name, _is_ready, within=30)
     stage.consent()
     stage.wait_ready()
 
@@ -195,7 +195,7 @@ def test_a_server_that_cannot_be_used_is_said_and_heals(stage: Stage, tmp_path: 
         for name in ("stranger", "garbled"):
             _patch_connector(stage, name, {"caBundle": stage.auth_server.ca_bundle})
         for name in ("page", "impostor", "stranger", "garbled"):
-            stage.wait_connector(name, _is_ready, within=15)
+            stage.wait_connector(name, _is_ready, within=30)
 
 
 def test_a_certificate_that_does_not_verify_any_more_spends_no_token(stage: Stage, tmp_path: Path) -> None:
