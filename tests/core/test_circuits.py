@@ -117,14 +117,14 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_the_wait() -> No
 
 
 def test_what_one_grant_alone_is_to_blame_for_keeps_nobody_waiting_but_its_like() -> None:
-    circuit = Circuit(CLIENT, NOW, 16 * MINUTE)
+    circuit = Circuit(CLIENT, NOW, 2 * MINUTE)
     assert circuit.probe_by_failed_at == circuit.probe_at
     probed_at = circuit.probe_at
     passed_on = pass_on(circuit, probed_at)
     assert (passed_on.probe_at, passed_on.probe_by_awaited_at) == (circuit.probe_at, circuit.probe_by_awaited_at)
-    assert passed_on.probe_by_failed_at == probed_at + 16 * MINUTE
-    assert pass_on(passed_on, probed_at).probe_by_failed_at == probed_at + 32 * MINUTE, "less and less often"
-    assert pass_on(pass_on(pass_on(passed_on, NOW), NOW), NOW).probe_by_failed_at == NOW + 60 * MINUTE
-    assert fail(passed_on, CLIENT, probed_at).probe_by_failed_at == probed_at + 32 * MINUTE, "another failed: it is everybody's"
-    assert lapse(passed_on, NOW).probe_by_failed_at == NOW + 16 * MINUTE, "the clock was set back"
+    assert passed_on.probe_by_failed_at == probed_at + 2 * MINUTE
+    assert pass_on(passed_on, probed_at).probe_by_failed_at == probed_at + 4 * MINUTE, "less and less often"
+    assert pass_on(pass_on(passed_on, probed_at), probed_at).probe_by_failed_at == probed_at + 5 * MINUTE, "any of them may be mended"
+    assert fail(passed_on, CLIENT, probed_at).probe_by_failed_at == probed_at + 4 * MINUTE, "another failed: it is everybody's"
+    assert lapse(passed_on, NOW).probe_by_failed_at == NOW + 2 * MINUTE, "the clock was set back"
     assert lapse(passed_on, circuit.untested_at).is_untested, "it shows nothing of others"

@@ -23,7 +23,7 @@ from grantkeeper.core.failures import has_failed_so
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.outcomes import Dead, Granted, Lost, Outcome, Rejected, Transient, blames_secret
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.records import Claim, Holder, Sealed
+from grantkeeper.core.records import Claim, Holder, Sealed, Spending
 from grantkeeper.core.refreshing import read_refresh_wish
 from grantkeeper.core.rotation import USUAL_TIMEOUT
 from grantkeeper.core.schedule import back_off
@@ -160,7 +160,7 @@ class Presenter:
             self.connectors.note_problem(connector, problem)
             return Unsent(problem.reason, problem.message)
         except AnswerLost:
-            self._note(connector, lost := Lost("no_answer"), attempted.sealed, is_safe=is_safe)
+            self._note(connector, lost := Lost("no_answer"), attempted, is_safe=is_safe)
             return lost
         outcome = read(answer)
         if (other := request.alternative) is not None and blames_secret(outcome.reason, answer.status):
@@ -178,7 +178,7 @@ class Presenter:
                 is_safe=is_safe,
             )
         if not isinstance(outcome, Granted):
-            self._note(connector, outcome, attempted.sealed, is_safe=is_safe)
+            self._note(connector, outcome, attempted, is_safe=is_safe)
         return outcome
 
     def note_granted(self, connector: Name, result: Result) -> None:
@@ -186,8 +186,8 @@ class Presenter:
         if isinstance(result, Granted):
             self.connectors.note_problem(connector, None)
 
-    def _note(self, connector: Name, outcome: Outcome, sealed: Sealed, *, is_safe: bool) -> None:
-        is_repeated = has_failed_so(sealed.outcome, outcome, is_safe=is_safe)
+    def _note(self, connector: Name, outcome: Outcome, attempted: Attempted, *, is_safe: bool) -> None:
+        is_repeated = has_failed_so(attempted.sealed.outcome, outcome, is_safe=is_safe)
         match outcome:
             case Rejected(is_of_client=True):
                 self.connectors.note_problem(
@@ -207,4 +207,6 @@ class Presenter:
             case Transient():
                 self.connectors.note_inconclusive(connector, rest=outcome.retry_after, is_repeated=is_repeated)
             case Rejected():
-                self.connectors.note_rejected(connector, outcome.reason, uid=sealed.uid, is_repeated=is_repeated)
+                is_code = attempted.claim is not None and attempted.claim.spending is Spending.CODE
+                known = is_repeated or is_code  # what is wrong with a code, or how it was asked for, is no matter of those who have tokens
+                self.connectors.note_rejected(connector, outcome.reason, uid=attempted.sealed.uid, is_repeated=known)

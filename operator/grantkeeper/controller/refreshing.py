@@ -59,7 +59,7 @@ class Flight:
     def is_safe(self) -> bool:
         """Whether presenting the token puts it no more in doubt than it is: it is not spent by it, or accepted again within the leeway."""
         claim = self.attempted.claim
-        return claim is None or (self.earlier is not None and claim.presentations == self.earlier.presentations)
+        return claim is None or (self.earlier is not None and claim.retry_until is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +240,11 @@ class Refresher:
         """Store a failure with the write that clears the claim, or leaves one that says so: a restart must not forget it."""
         now = self.presenter.clock()
         answered = self.presenter.find_refresh_wish(flight.grant) if reason in ANSWERS else ""
-        is_free = reason == "AnswerLost" and (leaving is None or (leaving.retry_until is not None and now < leaving.retry_until))
+        is_covered = leaving is not None and leaving.retry_until is not None and now < leaving.retry_until
+        is_free = reason == "AnswerLost" and (leaving is None or is_covered)
 
         def change(sealed: Sealed) -> Sealed:
-            failed = self._fail(flight, reason, sealed.outcome)
+            failed = self._fail(flight, reason, sealed.outcome, is_hurried=is_covered)
             wait = now if is_free and failed.failures == 1 else failed.retry_not_before or now
             outcome = replace(failed, retry_not_before=max(wait, not_before) if not_before else wait, error=error)
             handled = answer_refresh(sealed.handled, answered, now)
@@ -254,15 +255,10 @@ class Refresher:
         reach("refresh.noted")
         return noted
 
-    def _fail(self, flight: Flight, reason: str, last: Attempt | None) -> Attempt:
-        failed = count_failure(
-            reason,
-            last,
-            refresh_hash=flight.refresh_hash,
-            spec_generation=flight.grant.metadata.generation,
-            now=self.presenter.clock(),
-            chance=self.presenter.chance(),
-        )
+    def _fail(self, flight: Flight, reason: str, last: Attempt | None, *, is_hurried: bool = False) -> Attempt:
+        of, now, chance = flight.grant.metadata.generation, self.presenter.clock(), self.presenter.chance()
+        refresh_hash = flight.refresh_hash
+        failed = count_failure(reason, last, refresh_hash=refresh_hash, spec_generation=of, now=now, chance=chance, is_hurried=is_hurried)
         return replace(failed, is_refused=flight.is_revival)
 
     async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:

@@ -39,6 +39,10 @@ SOONEST_AFTER_A_SIGN = timedelta(minutes=5)
 """Between two probes of a silent server, where something else than a token request shows that it answers again."""
 
 
+LONGEST_AMONG_FAILED = timedelta(minutes=5)
+"""Between two probes by those that failed by themselves: each of them waits for itself, too, and any may be mended by now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """An open circuit."""
@@ -102,7 +106,7 @@ def hold(circuit: Circuit, now: datetime) -> Circuit:
 
 def pass_on(circuit: Circuit, now: datetime) -> Circuit:
     """A probe has shown something of one grant alone: another may try at once, and those that failed by themselves less and less often."""
-    wait = min(max(circuit.wait, 2 * circuit.passed_on_for), circuit.patience.most)
+    wait = min(max(circuit.wait, 2 * circuit.passed_on_for), circuit.patience.most, LONGEST_AMONG_FAILED)
     return replace(circuit, passed_on_at=now, passed_on_for=wait)
 
 

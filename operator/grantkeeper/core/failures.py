@@ -47,15 +47,24 @@ def describe_failure(outcome: Attempt | None) -> str:
     return IN_WORDS.get(outcome.reason, "")
 
 
-def count_failure(reason: str, last: Attempt | None, *, refresh_hash: str, spec_generation: int, now: datetime, chance: float) -> Attempt:
+def count_failure(
+    reason: str,
+    last: Attempt | None,
+    *,
+    refresh_hash: str,
+    spec_generation: int,
+    now: datetime,
+    chance: float,
+    is_hurried: bool = False,
+) -> Attempt:
     """An attempt that brought no access token: one failure more than the last one with this refresh token, and when to try again.
 
-    `chance` in [0, 1) spreads what failed together.
+    `chance` in [0, 1) spreads what failed together. `is_hurried` where a leeway runs out: then it is no time for patience.
     """
     before = last if last and last.hash == refresh_hash else None
     failures, is_repeated = 1 + (before.failures if before else 0), before is not None and before.reason == reason
     wait = schedule.try_again_in(failures, chance, most=LONGEST_WAITS.get(reason, schedule.LAST_MINUTE))
-    if reason in PATIENCE and (is_repeated or reason not in OF_ITSELF_IF_REPEATED):
+    if reason in PATIENCE and not is_hurried and (is_repeated or reason not in OF_ITSELF_IF_REPEATED):
         waited = before.retry_not_before - before.time if before and is_repeated and before.retry_not_before else timedelta(0)
         first = PATIENCE[reason].first * (1 + chance / 2)  # what failed together must not come back together
         wait = min(max(first, 2 * waited), PATIENCE[reason].most)

@@ -238,8 +238,8 @@ def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing
     """Forget what was noted of another spec, and own that a problem which nobody could try for a while may be over."""
     if standing.rests_until is not None and not now < standing.rests_until <= now + LONGEST_WAIT:
         standing = replace(standing, rests_until=None, is_long_rest=False)
-    if standing.unanswered_at is not None:
-        standing = replace(standing, unanswered_at=min(standing.unanswered_at, now))
+    moments = {name: getattr(standing, name) for name in ("unanswered_at", "healed_at", "changed_at", "sign_at")}
+    standing = replace(standing, **{name: min(moment, now) for name, moment in moments.items() if moment is not None})
     if standing.circuit is None:
         return standing
     if standing.generation != generation:
