@@ -115,6 +115,14 @@ async def test_what_is_known_a_moment_later_is_no_news(server: ScriptedServer, c
     assert json.loads((await watch(server, ca, is_known))[0]) == BOOKMARK
 
 
+async def test_a_backlog_is_read_without_a_pause(server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchsession, "MOMENT", 1)
+    event = write_event("MODIFIED", "x" * 5000)
+    server.answer(Script(body=b"\n".join([event] * 2000)))
+    async with asyncio.timeout(5):
+        assert await watch(server, ca, lambda *_: False) == [event] * 2000, "ten megabytes, of which a watch holds 128 KiB at most"
+
+
 def test_kopf_remembers_no_object() -> None:
     memories = NoMemories()
     asyncio.run(memories.recall({"metadata": {"uid": "1"}}, noticed_by_listing=True))

@@ -25,6 +25,8 @@ NOTHING = "metadata.name=-"
 
 MOMENT = 0.1
 """Seconds. Most answers are here by then, and nobody waits for an event."""
+BACKLOG = 64 * 1024
+"""Bytes: where so much has come at once, more waits to be read, and no moment is lost."""
 
 Known = Callable[[str, dict[str, Any]], bool]
 """Tells, by the plural of its kind, whether an object is no news."""
@@ -72,7 +74,8 @@ class _Quieted:
         begun = b""
         async for data in self._content.iter_chunked(size):
             self._on_life()
-            await asyncio.sleep(MOMENT)
+            if len(data) < BACKLOG:
+                await asyncio.sleep(MOMENT)
             whole, newline, begun = (begun + data).rpartition(b"\n")
             if newline:
                 yield b"".join(line + newline for line in self._quieten(whole.split(b"\n")))
