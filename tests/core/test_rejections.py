@@ -21,7 +21,7 @@ AWAY = note(FOUND, Problem(Reason.UNREACHABLE, "away"), NOW)
 def reject(standing: Standing, *uids: str, error: str = "invalid_scope", again: str = "") -> Standing:
     """After the requests of these grants were rejected, a minute from now on; those in `again` had been when they were last tried, too."""
     for uid in uids:
-        standing = note_rejected(standing, error, NOW + MINUTE, uid=uid, is_repeated=uid in again)
+        standing = note_rejected(standing, error, NOW + MINUTE, uid=uid, is_witness=uid not in again)
     return standing
 
 

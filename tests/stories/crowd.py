@@ -24,6 +24,7 @@ from grantkeeper.controller.assembling import assemble
 from grantkeeper.controller.running import CONNECTOR, GRANT, Controller
 from grantkeeper.core.messages import Answer, Request
 from grantkeeper.core.records import Sealed, describe, write_sealed
+from grantkeeper.core.times import from_text
 from grantkeeper.core.tokens import TokenSet
 from grantkeeper.errors import AnswerLost, ProviderUnsent
 from grantkeeper.resources import FINALIZER, OAuthConnector, UserGrant
@@ -254,10 +255,21 @@ class Crowd:
         """What is said of all grants."""
         return [dict(grant["status"]) for grant in await self.cluster.list(USERGRANTS, NAMESPACE)]
 
+    async def expired(self) -> set[str]:
+        """The grants whose access tokens have run out."""
+        grants = await self.cluster.list(USERGRANTS, NAMESPACE)
+        ends = {str(grant["metadata"]["name"]): grant["status"].get("expirationTime") for grant in grants}
+        return {name for name, end in ends.items() if end is not None and from_text(end) <= clock()}
+
     async def connector(self, name: str) -> dict[str, Object]:
         """The conditions of a connector, by their types."""
         status = (await self.cluster.get(OAUTHCONNECTORS, NAMESPACE, name))["status"]
         return {c["type"]: c for c in status["conditions"]}
+
+
+def spread(number: int) -> Callable[[int], datetime]:
+    """Expiries that are spread over a lifetime, from twenty minutes after the start on."""
+    return lambda n: START + timedelta(minutes=20) + n * LIFETIME / number
 
 
 def issuer_of(connector: str) -> str:

@@ -14,8 +14,7 @@ from fakes.provider import answer
 from fakes.virtual import START, clock, pass_time, play
 from grantkeeper.adapters.cluster import USERGRANTS
 from grantkeeper.core.messages import Answer, Request
-from grantkeeper.core.times import from_text
-from stories.crowd import LIFETIME, Crowd, CrowdProvider, Server
+from stories.crowd import Crowd, CrowdProvider, Server, spread
 from stories.scene import NAMESPACE, Scene
 
 MINUTES, HOURS = 60.0, 3600.0
@@ -26,14 +25,8 @@ async def gather(number: int, **spec: Any) -> tuple[Crowd, Server]:
     crowd = await Crowd.gather("calendar", **spec)
     draw = random.Random(7).random  # noqa: S311  # a story, the same every time
     object.__setattr__(crowd.controller.keeper.refresher.presenter, "chance", draw)
-    await crowd.add("calendar", number, lambda n: START + timedelta(minutes=20) + n * LIFETIME / number)
+    await crowd.add("calendar", number, spread(number))
     return crowd, crowd.provider.servers["calendar"]
-
-
-async def expired(crowd: Crowd) -> list[str]:
-    """The grants that had a token, and have none that lives."""
-    statuses = {str(grant["metadata"]["name"]): grant["status"] for grant in await crowd.cluster.list(USERGRANTS, NAMESPACE)}
-    return [name for name, status in statuses.items() if (at := status.get("expirationTime")) and from_text(at) <= clock()]
 
 
 @pytest.mark.parametrize("every", [60, 300])
@@ -53,7 +46,7 @@ def test_people_whose_codes_are_rejected_stop_no_refreshes(every: int) -> None:
             link = statuses[person]["consentURL"].rpartition("/")[2]
             await scene.bring(link, grant=person, code=f"code-of-{person}", iss="https://calendar.example.com")
             await pass_time(every)
-            assert not await expired(crowd)
+            assert not await crowd.expired()
             assert (await crowd.connector("calendar"))["Reachable"]["reason"] == "Reachable"
         assert sum(presented.startswith("code-of") for _, presented in server.begun) == len(people)
 
@@ -71,7 +64,7 @@ def test_when_all_but_some_are_mended_those_are_fresh_within_the_hour(bad: int) 
         longest_ago = [*dict.fromkeys(reversed(server.grants))][::-1]
         server.faults = dict.fromkeys(longest_ago[:bad], rejected)  # they try before those that are mended
         await pass_time(65 * MINUTES)
-        assert set(await expired(crowd)) <= set(server.faults)
+        assert await crowd.expired() <= set(server.faults)
 
     play(story)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -12,8 +11,7 @@ from fakes.virtual import START, clock, pass_time, play
 from grantkeeper.adapters.cluster import USERGRANTS
 from grantkeeper.core.circuits import CLIENT, SILENCE, Patience
 from grantkeeper.core.refreshing import REFRESH_ANNOTATION
-from grantkeeper.core.times import from_text
-from stories.crowd import LIFETIME, Crowd, Server
+from stories.crowd import Crowd, Server, spread
 from stories.scene import NAMESPACE, Scene
 
 MINUTES, HOURS = 60.0, 3600.0
@@ -26,7 +24,7 @@ async def gather(number: int, *, bad: int = 1, apart: int = 1, fault: tuple[str,
     """So many grants, their expiries spread over an hour; some, the first included, are answered with this fault, whatever they present."""
     crowd = await Crowd.gather("calendar")
     server = crowd.provider.servers["calendar"]
-    await crowd.add("calendar", number, lambda n: START + timedelta(minutes=20) + n * LIFETIME / number)
+    await crowd.add("calendar", number, spread(number))
     server.faults = {f"calendar-{n}": fault for n in range(0, bad * apart, apart)}
     await crowd.start()
     return crowd, server
@@ -34,9 +32,7 @@ async def gather(number: int, *, bad: int = 1, apart: int = 1, fault: tuple[str,
 
 async def find_expired(crowd: Crowd, server: Server) -> set[str]:
     """The grants whose access tokens have run out, of those that nothing is wrong with."""
-    grants = [dict(grant) for grant in await crowd.cluster.list(USERGRANTS, NAMESPACE)]
-    expired = {grant["metadata"]["name"] for grant in grants if from_text(grant["status"]["expirationTime"]) <= clock()}
-    return expired - server.faults.keys()
+    return await crowd.expired() - server.faults.keys()
 
 
 def times_of(server: Server, grant: str) -> list[float]:

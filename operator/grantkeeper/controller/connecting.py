@@ -32,7 +32,6 @@ from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
     Problem,
     Standing,
-    heal,
     judge_connector,
     let_lapse,
     note,
@@ -112,7 +111,7 @@ class Connectors:
         lapsed = let_lapse(before, generation=connector.metadata.generation, now=self.clock())
         if before.generation not in {0, connector.metadata.generation}:
             self.changed(name)  # what the spec says counts at once; what the server says may take a while
-            lapsed = _change(lapsed, self.clock())  # what was rejected before may do now
+            lapsed = replace(lapsed, **_note_change(self.clock()))  # what was rejected before may do now
         self._put(name, lapsed)
         secrets = await self._look_at_secret(connector)
         self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
@@ -179,10 +178,10 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, note_inconclusive(self.standing(name), self.clock(), rest=rest, is_repeated=is_repeated))
 
-    def note_rejected(self, name: Name, error: str, *, uid: str, is_repeated: bool) -> None:
+    def note_rejected(self, name: Name, error: str, *, uid: str, is_witness: bool) -> None:
         """The request of a grant was rejected, and not for who makes it."""
         if self.standing(name).is_judged:
-            self._learn(name, note_rejected(self.standing(name), error, self.clock(), uid=uid, is_repeated=is_repeated))
+            self._learn(name, note_rejected(self.standing(name), error, self.clock(), uid=uid, is_witness=is_witness))
 
     def note_unanswered(self, name: Name, why: str, *, rest: timedelta | None, is_safe: bool, is_repeated: bool) -> None:
         """A token request brought no usable answer: it is looked whether the server says anything at all."""
@@ -246,9 +245,8 @@ class Connectors:
         known = self.standing(name)
         if (found, fallback) == (known.secret, known.fallback_secret) or known.is_silent:
             return parts
-        changed = _change(heal(known, self.clock()), self.clock()) if known.is_judged else heal(known, self.clock())
-        moments = {"healed_at": changed.healed_at, "changed_at": changed.changed_at}
-        return parts | moments | {"noted": None, "circuit": None, "rejected_by": ""}  # another secret deserves another try
+        changed = _note_change(self.clock()) if known.is_judged else {}
+        return parts | changed | {"noted": None, "circuit": None}
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -287,9 +285,9 @@ class Connectors:
             await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
 
 
-def _change(standing: Standing, now: datetime) -> Standing:
-    """The spec or the client secret is another one now: whatever failed before deserves another try."""
-    return replace(standing, healed_at=now, changed_at=now, rejected_by="")
+def _note_change(now: datetime) -> dict[str, Any]:
+    """The parts of a standing that another spec or client secret decides: whatever failed before deserves another try."""
+    return {"healed_at": now, "changed_at": now, "rejected_by": ""}
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

@@ -208,5 +208,5 @@ class Presenter:
                 self.connectors.note_inconclusive(connector, rest=outcome.retry_after, is_repeated=is_repeated)
             case Rejected():
                 is_code = attempted.claim is not None and attempted.claim.spending is Spending.CODE
-                known = is_repeated or is_code  # what is wrong with a code, or how it was asked for, is no matter of those who have tokens
-                self.connectors.note_rejected(connector, outcome.reason, uid=attempted.sealed.uid, is_repeated=known)
+                is_witness = not (is_repeated or is_code)
+                self.connectors.note_rejected(connector, outcome.reason, uid=attempted.sealed.uid, is_witness=is_witness)

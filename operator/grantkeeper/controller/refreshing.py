@@ -256,9 +256,10 @@ class Refresher:
         return noted
 
     def _fail(self, flight: Flight, reason: str, last: Attempt | None, *, is_hurried: bool = False) -> Attempt:
-        of, now, chance = flight.grant.metadata.generation, self.presenter.clock(), self.presenter.chance()
-        refresh_hash = flight.refresh_hash
-        failed = count_failure(reason, last, refresh_hash=refresh_hash, spec_generation=of, now=now, chance=chance, is_hurried=is_hurried)
+        now, chance, generation = self.presenter.clock(), self.presenter.chance(), flight.grant.metadata.generation
+        failed = count_failure(
+            reason, last, refresh_hash=flight.refresh_hash, spec_generation=generation, now=now, chance=chance, is_hurried=is_hurried
+        )
         return replace(failed, is_refused=flight.is_revival)
 
     async def _note_lost(self, flight: Flight, *, server_failed: bool) -> None:

@@ -8,15 +8,15 @@ comes or goes it is started anew, and nothing else is disturbed; neither consent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import structlog
 
-from grantkeeper.adapters.cluster import SECRETS
+from grantkeeper.adapters.cluster import SECRETS, Kind
 from grantkeeper.adapters.login import Login
 from grantkeeper.adapters.watchsession import Known
-from grantkeeper.controller.watching import CLUSTER_WIDE, Event, Watcher
+from grantkeeper.controller.watching import CLUSTER_WIDE, EVERYTHING, Event, Watcher
 from grantkeeper.core.namespaces import Scope
 
 log = structlog.get_logger()
@@ -49,13 +49,10 @@ class Watches:
     def start(self) -> None:
         """Begin to watch what cannot be done without."""
         if self.scope.is_everything:
-            self._steady = [Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off)]
+            self._steady = [self._make(self.on_end)]
         else:
             home = (self.scope.operator_namespace,)
-            self._steady = [
-                Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off, CLUSTER_WIDE),
-                Watcher(self.login, self.on_event, self.is_known, self._note_list, self.on_end, self._count_off, (SECRETS,), home),
-            ]
+            self._steady = [self._make(self.on_end, CLUSTER_WIDE), self._make(self.on_end, (SECRETS,), home)]
         for watcher in self._steady:
             self._begin(watcher)
 
@@ -67,17 +64,7 @@ class Watches:
             self._passing.stop()
         self.readable, self._passing = readable, None
         if readable:
-            watcher = Watcher(
-                self.login,
-                self.on_event,
-                self.is_known,
-                self._note_list,
-                lambda: self._lose(watcher),
-                self._count_off,
-                (SECRETS,),
-                readable,
-            )
-            self._passing = watcher
+            self._passing = watcher = self._make(lambda: self._lose(watcher), (SECRETS,), readable)
             self._begin(watcher)
         log.info("the listed namespaces that can be read are watched", namespaces=sorted(readable))
 
@@ -97,6 +84,9 @@ class Watches:
         if watcher is self._passing:
             self.readable, self._passing = frozenset(), None
             self.on_gap()
+
+    def _make(self, on_end: Callable[[], None], kinds: Collection[Kind] = EVERYTHING, namespaces: Collection[str] = ()) -> Watcher:
+        return Watcher(self.login, self.on_event, self.is_known, self._note_list, on_end, self._count_off, kinds, namespaces)
 
     def _begin(self, watcher: Watcher) -> None:
         self._running += 1

@@ -37,8 +37,6 @@ SILENT_AFTER = 3
 """So many in a row, and no answer in between: one is about one token, two may be a server that was just restarted."""
 SOONEST_AFTER_A_SIGN = timedelta(minutes=5)
 """Between two probes of a silent server, where something else than a token request shows that it answers again."""
-
-
 LONGEST_AMONG_FAILED = timedelta(minutes=5)
 """Between two probes by those that failed by themselves: each of them waits for itself, too, and any may be mended by now."""
 

@@ -15,13 +15,15 @@ from grantkeeper.core.reasons import Reason
 from grantkeeper.core.standing import Problem, Standing, note_answer, pass_on
 
 
-def note_rejected(standing: Standing, error: str, now: datetime, *, uid: str, is_repeated: bool) -> Standing:
-    """The request of the grant `uid` was rejected, by the word `error`; `is_repeated` where it was when it was last tried, too.
+def note_rejected(standing: Standing, error: str, now: datetime, *, uid: str, is_witness: bool) -> Standing:
+    """The request of the grant `uid` was rejected, by the word `error`.
 
-    Each grant is a witness once. One is none against the others, so a probe that shows this is passed on; the second in a row is.
+    It `is_witness` unless it was rejected when it was last tried, too, or is a code: what is wrong with one, or with how it was asked for,
+    is no matter of those who have tokens. One witness proves nothing against the others, so a probe that shows this is passed on; the
+    second in a row does.
     """
     standing = note_answer(standing, now)
-    if is_repeated or standing.rejected_by == uid:
+    if not is_witness or standing.rejected_by == uid:
         return pass_on(standing, now)
     if not standing.rejected_by:
         return replace(pass_on(standing, now), rejected_by=uid)
