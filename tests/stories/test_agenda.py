@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fakes.virtual import START, clock, pass_time, play
 from grantkeeper.controller.agenda import FIRST, REPEAT_AFTER, Agenda, Pass, Subject
 from grantkeeper.controller.running import GRANT
 from grantkeeper.errors import Unreachable
@@ -223,6 +224,37 @@ async def test_the_earlier_of_two_times_counts() -> None:
         assert work.begun[NEIGHBOUR] == 1
         work.hands[0] += 9 * SECOND
         agenda.wake((GRANT, "another"))
+        await turn()
+        assert work.begun[NEIGHBOUR] == 1
+
+
+def test_what_falls_due_close_together_is_begun_together_and_nothing_too_soon() -> None:
+    due = [0.1 * n for n in range(1, 21)]
+
+    async def story() -> dict[Subject, float]:
+        begun: dict[Subject, float] = {}
+
+        async def keep(subject: Subject) -> None:
+            begun[subject] = asyncio.get_running_loop().time()
+
+        agenda = Agenda(clock)
+        running = asyncio.create_task(agenda.run(keep))
+        for after in due:
+            agenda.wake((GRANT, f"{after}"), START + after * SECOND)
+        await pass_time(5)
+        running.cancel()
+        return begun
+
+    begun = play(story)
+    late = [begun[GRANT, f"{after}"] - after for after in due]
+    assert all(-1e-6 < behind < 0.25 for behind in late)
+    assert len(set(begun.values())) == 8, "once each quarter of a second"
+
+
+async def test_what_is_due_already_is_begun_at_once() -> None:
+    work = Work()
+    async with running(work) as agenda:
+        agenda.wake(NEIGHBOUR, work.hands[0])
         await turn()
         assert work.begun[NEIGHBOUR] == 1
 

@@ -27,6 +27,11 @@ REPEAT_AFTER = timedelta(seconds=5)
 SLACK = 1000
 """So many entries beyond twice the subjects may be out of date before the heap is made anew."""
 
+TOGETHER = timedelta(milliseconds=250)
+"""What falls due within so long a time is begun together, at its end. The same work costs a process that sleeps in between far more."""
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 FIRST = datetime.min.replace(tzinfo=UTC)
 """A due time for those that others wait for: before everybody who is due."""
 
@@ -55,11 +60,12 @@ class Agenda:
     _is_draining: bool = False
 
     def wake(self, subject: Subject, at: datetime | None = None) -> None:
-        """Look at a subject at the given time, at once without one; the earlier of two times counts."""
+        """Look at a subject at the given time or a moment later, at once without one; the earlier of two times counts."""
         if subject in self._under_way and at is None:
             self._again.add(subject)
             return
-        moment = at if at is not None else self.clock()
+        now = self.clock()
+        moment = now if at is None else at if at <= now else at + (EPOCH - at) % TOGETHER
         if subject in self._due and self._due[subject] <= moment:
             if at is None:
                 self._stirred.set()  # it is due by now: where the clock was set forward, nobody would notice for long

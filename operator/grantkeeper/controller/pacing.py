@@ -17,7 +17,7 @@ from enum import Enum, auto
 from itertools import count
 
 from grantkeeper.controller.registry import Name
-from grantkeeper.core.pacing import Bucket, Gate, Rank
+from grantkeeper.core.pacing import Gate, Rank, Tally
 from grantkeeper.resources import LimitsSpec
 
 LAPSES_AFTER = timedelta(seconds=10)
@@ -35,7 +35,7 @@ class Lane(Enum):
 
 @dataclass(slots=True)
 class _Line:
-    bucket: Bucket
+    tally: Tally = field(default_factory=Tally)
     ranks: dict[str, Rank] = field(default_factory=dict)
     """Who waits, by uid."""
     heap: list[tuple[Rank, int, str]] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Pacer:
         """Whether its turn has come; if so it has a slot until the end of the block. If not, it waits from now on."""
         if self._places.get(uid, (name, lane)) != (name, lane):
             self.leave(uid)
-        line = self._lines.setdefault((name, lane), _Line(Bucket(self.clock())))
+        line = self._lines.setdefault((name, lane), _Line())
         if uid not in line.reserved:
             line.ranks[uid] = rank
             heapq.heappush(line.heap, (rank, next(self._order), uid))
@@ -116,7 +116,7 @@ class Pacer:
     def charge(self, name: Name) -> None:
         """Something was presented that could not wait: those that come after it do."""
         if (line := self._lines.get((name, Lane.TOKEN))) is not None:
-            line.bucket = line.bucket.take(self.limits(name).requests_per_second, self.clock())
+            line.tally = line.tally.take(self.limits(name).requests_per_second, self.clock())
 
     def serve(self, name: Name) -> None:
         """Look at the lines of a connector: its limits may have changed, or what is known of its server."""
@@ -132,7 +132,7 @@ class Pacer:
         rate = limits.requests_per_second
         for uid in [uid for uid, lapses_at in line.reserved.items() if lapses_at <= now]:
             del line.reserved[uid], self._places[uid]
-        line.bucket = line.bucket.settle(rate, now)
+        line.tally = line.tally.settle(rate, now)
         again_at: list[datetime] = []
         while (first := line.find_first()) is not None:
             rank, uid = first
@@ -140,11 +140,11 @@ class Pacer:
             if line.taken >= (1 if gate.is_narrow else limits.concurrency):
                 break  # whoever is done looks again
             if lane is Lane.TOKEN:
-                opens_at = max(line.bucket.opens_at(rate), gate.admits_at(rank.urgency) or now)
+                opens_at = max(line.tally.opens_at(rate, now), gate.admits_at(rank.urgency) or now)
                 if opens_at > now:
                     again_at.append(opens_at)
                     break
-                line.bucket = line.bucket.take(rate, now)
+                line.tally = line.tally.take(rate, now)
             del line.ranks[uid]
             line.reserved[uid] = now + LAPSES_AFTER
             if uid != asking:
@@ -157,5 +157,5 @@ class Pacer:
             line.timer = None
         if at is not None:
             line.timer = asyncio.get_running_loop().call_later((at - now).total_seconds(), self._serve, name, lane)
-        elif not line.ranks and not line.taken and line.bucket.full_at <= now:
+        elif not line.ranks and not line.taken and not line.tally.begun:
             del self._lines[name, lane]

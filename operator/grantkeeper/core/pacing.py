@@ -1,49 +1,56 @@
 """How hard a server may be asked, and who is next. Pure: a moment is passed in, and a moment comes out.
 
-A bucket paces what is begun. What it lets begin at once counts against what flows in afterwards, so in no second, wherever
-it begins, is more begun than the limit says; a twentieth that may begin at once makes up for timers that are late.
+What was begun within the last second is remembered, so in no second, wherever it begins, is more begun than the limit says. A quarter
+of that may begin at once: a process that sleeps in between pays far more for the same work done one by one.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-SECOND = 1_000_000
-"""In microseconds."""
-SPARE = 20
+SPAN = timedelta(milliseconds=1020)
+"""A second, and as much more as one may be longer on its way to the server than another, for the most part."""
+QUARTER = timedelta(milliseconds=250)
 MOST_OWED = 64
 """Intervals: as many as can be in flight, each of which may present once more, with the other client secret."""
 
 
 def burst(rate: int) -> int:
     """How many of `rate` a second may begin at once."""
-    return 1 + rate // SPARE
+    return -(-rate // 4)
 
 
 def interval(rate: int) -> timedelta:
     """The time between two, in the long run."""
-    return timedelta(microseconds=-(-SECOND // (rate - burst(rate) + 1)))
+    return SPAN / rate
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """What may begin, as one moment: when everything that has begun is worked off."""
+class Tally:
+    """When those of the last second began, in order; those that could not wait stand where they should have waited for."""
 
-    full_at: datetime
+    begun: tuple[datetime, ...] = ()
 
-    def opens_at(self, rate: int) -> datetime:
+    def opens_at(self, rate: int, now: datetime) -> datetime:
         """When the next one may begin."""
-        return self.full_at - (burst(rate) - 1) * interval(rate)
+        at, begun = now, self.begun
+        for number, apart in ((rate, SPAN), (burst(rate), max(QUARTER, interval(rate)))):
+            if len(begun) >= number:
+                at = max(at, begun[-number] + apart)
+        return at
 
-    def take(self, rate: int, now: datetime) -> Bucket:
+    def take(self, rate: int, now: datetime) -> Tally:
         """One begins now, whether it may or not; what could not wait is owed."""
-        return Bucket(max(self.full_at, now) + interval(rate))
+        settled = self.settle(rate, now)
+        return Tally((*settled.begun, max((settled.opens_at(rate, now), *settled.begun[-1:]))))
 
-    def settle(self, rate: int, now: datetime) -> Bucket:
-        """The same, where the clock went back or the rate went up: a debt is never longer than what can be owed."""
-        return Bucket(min(self.full_at, now + (burst(rate) + MOST_OWED) * interval(rate)))
+    def settle(self, rate: int, now: datetime) -> Tally:
+        """Without what is over. Where the clock went back or the rate went up, a debt is never longer than what can be owed."""
+        begun, latest = self.begun[bisect_right(self.begun, now - SPAN) :], now + MOST_OWED * interval(rate)
+        return Tally(tuple(min(moment, latest) for moment in begun) if begun and begun[-1] > latest else begun)
 
 
 class Urgency(IntEnum):
