@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from fakes.troubles import Trouble, failing
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, USERGRANTS
 from grantkeeper.controller.agenda import Subject
 from grantkeeper.controller.registry import Name
-from grantkeeper.controller.running import COUNT
+from grantkeeper.controller.running import CONNECTOR, COUNT
+from grantkeeper.errors import Conflict
 from stories.scene import GRANT_BODY, NAMESPACE, Scene
 
 CALENDAR = (NAMESPACE, "calendar")
@@ -116,6 +118,29 @@ async def test_a_restart_writes_nothing_and_counts_what_it_missed_later() -> Non
     assert set(later) == {CALENDAR}
     await scene.controller.keep(SUBJECT)
     assert (await scene.connector())["grants"] == 0
+
+
+async def test_a_count_that_somebody_else_wrote_before_is_made_again() -> None:
+    scene = await Scene.open()
+    await add(scene, "bob")
+    later = listen(scene)
+    scene.cluster.troubles.append(Trouble("patch", "oauthconnectors/", failing(Conflict("changed since it was read"))))
+    await scene.controller.keep(SUBJECT)
+    assert later == [CALENDAR]
+    await scene.controller.keep(SUBJECT)
+    assert (await scene.connector())["grants"] == 2
+
+
+async def test_what_was_judged_while_grants_were_counted_is_said_a_second_later() -> None:
+    scene = await Scene.open()
+    await scene.patch_connector(scopeSeparator="Comma")
+    scene.tell_news()
+    scene.cluster.troubles.append(Trouble("patch", "oauthconnectors/", failing(Conflict("changed since it was read"))))
+    wake_at = await scene.controller.keep((CONNECTOR, f"{NAMESPACE}/calendar"))
+    assert wake_at is not None
+    assert wake_at - scene.now == timedelta(seconds=1), "no event tells of it: the write before it was our own"
+    await scene.controller.keep((CONNECTOR, f"{NAMESPACE}/calendar"))
+    assert (await scene.connector())["observedGeneration"] == 2
 
 
 async def test_a_number_is_not_said_of_a_spec_that_nobody_has_judged() -> None:

@@ -47,6 +47,8 @@ log = structlog.get_logger()
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
+SAY_AGAIN = timedelta(seconds=1)
+"""How soon it is looked at again when its status could not be written, because it had just changed."""
 SECRET_KEPT_FOR = timedelta(seconds=1)
 """How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
 WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
@@ -125,11 +127,11 @@ class Connectors:
         if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, lapsed.healed_at):
             self.changed(name)
         self.pacer.serve(name)
-        await self._report(connector, standing)
+        is_said = await self._report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
         again_at = self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
-        return min(again_at, standing.rests_until or again_at)
+        return min(again_at, standing.rests_until or again_at) if is_said else self.clock() + SAY_AGAIN
 
     def notice_grants(self, name: Name) -> None:
         """The grants of a connector have changed: they are counted in a while, where there are more or fewer than its status says."""
@@ -140,8 +142,10 @@ class Connectors:
     async def count(self, name: Name) -> None:
         """Say how many grants a connector has now. One that is still to be judged is left to that, which says it too."""
         connector, standing = self.registry.connectors.get(name), self.standing(name)
-        if connector is not None and (standing.uid, standing.generation) == (connector.metadata.uid, connector.metadata.generation):
-            await self._report(connector, standing, is_counting=True)
+        if connector is None or (standing.uid, standing.generation) != (connector.metadata.uid, connector.metadata.generation):
+            return
+        if not await self._report(connector, standing, is_counting=True):
+            self.count_later(name)
 
     async def client(self, name: Name) -> Remembered:
         """The client as it is to be used now. Its secret is read anew after a second, so a changed one counts at once."""
@@ -262,27 +266,33 @@ class Connectors:
                 return away | {"endpoints": stated_endpoints(habits)}
             return away if known is not None else away | {"metadata_problem": Problem(Reason.DISCOVERY_FAILED, _blame(connector, error))}
 
-    async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> None:
-        """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
+    async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> bool:
+        """Say what holds; False where somebody wrote first, be it that the grants were counted.
+
+        How many grants there are is said with it, and by itself only where that is what is being done.
+        """
         name = (connector.metadata.namespace, connector.metadata.name)
         verdicts, grants = judge_connector(standing), self.registry.count_grants(name)
         server = show_server(standing.endpoints) if standing.endpoints is not None else None
         desired = describe_connector(connector, verdicts, server, redirect_uri=self.redirect_uri(name), grants=grants, now=self.clock())
         patch = patch_status(connector.status, desired, connector.metadata.resource_version)
         if patch is None:
-            return
+            return True
         if patch["status"].keys() == {"grants"} and not is_counting:
             self.count_later(name)
-            return
+            return True
         try:
             body = await self.cluster.patch(OAUTHCONNECTORS, *name, patch, subresource="status")
-        except (Conflict, NotFound):
-            return  # it has just changed: the watch brings it again
+        except Conflict:
+            return False
+        except NotFound:
+            return True
         self.registry.note_connector(body)
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
         if (ready := find_turn(connector.status.conditions, verdicts)) is not None:
             message = ready.message or "Grants can rely on it."
             await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
+        return True
 
 
 def _note_change(now: datetime) -> dict[str, Any]:
