@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, Cluster
 from grantkeeper.controller.announcing import Announcer
@@ -63,6 +64,11 @@ class Remembered:
     spec: OAuthConnectorSpec
     client: Client
     ca_bundle: bytes | None
+
+    def is_of(self, spec: OAuthConnectorSpec, endpoints: Endpoints, secrets: tuple[SecretStr | None, SecretStr | None]) -> bool:
+        """Whether nothing is another than what it was made from."""
+        client = self.client
+        return self.spec is spec and client.endpoints is endpoints and (client.secret, client.other_secret) == secrets
 
 
 @dataclass(slots=True)
@@ -215,6 +221,9 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
+        known = self._remembered.get(name)
+        if known is not None and known.is_of(connector.spec, endpoints, standing.secrets):
+            return known
         client = self.discoverer.habits(connector).as_client(connector.spec.client_id, endpoints, standing.secrets)
         remembered = Remembered(connector.spec, client, ca_bundle(connector))
         self._remembered[name] = remembered
