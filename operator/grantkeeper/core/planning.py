@@ -30,6 +30,10 @@ class Act(Enum):
     DELIVER = auto()
 
 
+_AT_THE_SERVER = frozenset({Act.RELEASE, Act.REDEEM, Act.REFRESH})
+_TO_BE_WRITTEN = frozenset({Copy.MISSING, Copy.STALE})
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One act, and on what."""
@@ -57,7 +61,7 @@ def plan(facts: Facts) -> Plan:
 
 
 def judge(facts: Facts, steps: tuple[Step, ...]) -> Plan:
-    """The plan of which these are the steps. While one of them is taken, nobody asks what else it says: what holds is another thing then."""
+    """The plan of which these are the steps. It need not be known while one of them is taken: other things hold after that."""
     verdicts = summarize(tuple(check(facts) for check in CHECKS))
     return Plan(verdicts, steps=steps, wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
 
@@ -86,7 +90,7 @@ def find_steps(facts: Facts) -> tuple[Step, ...]:
     steps += [
         Step(Act.DELIVER, s.name)
         for s in facts.secrets
-        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.is_served and facts.holding and not facts.is_withheld
+        if s.copy in _TO_BE_WRITTEN and facts.connector.exists and facts.is_served and facts.holding and not facts.is_withheld
     ]
     return tuple(steps)
 
@@ -94,7 +98,7 @@ def find_steps(facts: Facts) -> tuple[Step, ...]:
 def needs_turn(facts: Facts, steps: tuple[Step, ...]) -> bool:
     """Whether anything is to be done now for which a server is asked, whether its turn has come or not; `steps` are those of the facts."""
     wanted = steps if facts.waits_for_turn is None else find_steps(replace(facts, waits_for_turn=None))
-    return any(step.act in {Act.RELEASE, Act.REDEEM, Act.REFRESH} for step in wanted)
+    return any(step.act in _AT_THE_SERVER for step in wanted)
 
 
 def must_ask(facts: Facts) -> bool:
