@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from fakes.provider import ISSUER, METADATA
 from fakes.provider import answer as answering
 from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
@@ -331,6 +332,19 @@ async def test_a_read_of_a_client_secret_that_may_bring_an_old_one_is_not_shared
     reads.may_go_on.set()
     await asyncio.gather(*asking)
     assert reads.begun == 2
+
+
+async def test_what_the_spec_or_the_server_says_anew_is_what_a_client_is_made_from() -> None:
+    scene = await open_confidential()
+    name, connectors = (NAMESPACE, "calendar"), scene.controller.connectors
+    before = await connectors.client(name)
+    assert await connectors.client(name) is before, "nothing has changed"
+    await scene.patch_connector(tokenParameters={"audience": "calendars"})
+    scene.tell_news()
+    assert (await connectors.client(name)).client.token_parameters == {"audience": "calendars"}
+    scene.provider.metadata[ISSUER] = {**METADATA, "token_endpoint": f"{ISSUER}/tokens"}
+    await scene.pass_time(timedelta(minutes=11))
+    assert (await connectors.client(name)).client.endpoints.token == f"{ISSUER}/tokens"
 
 
 async def test_a_client_secret_that_changed_at_the_server_costs_nothing_while_the_token_lives() -> None:
