@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 import structlog
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -20,10 +20,28 @@ QUIET = ("kopf", "aiohttp", "httpx", "httpcore", "asyncio", "uvicorn")
 """Libraries that are heard from WARNING on: below, they log a line a request, URLs with codes among them, and whole objects."""
 
 _REDACTED = "**********"
+_write_out = structlog.processors.JSONRenderer(default=str)
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Where all lines go. An event of ours is complete when it comes here, and goes through no record of the standard library."""
+
+    def write(self, logger: WrappedLogger, method: str, event: EventDict) -> NoReturn:
+        """Write an event, as the last of its processors. One that cannot be written stops nobody, as no record does."""
+        self.acquire()
+        try:
+            self.stream.write(str(_write_out(logger, method, event)) + self.terminator)
+            self.flush()
+        except Exception:  # noqa: BLE001
+            self.handleError(logging.makeLogRecord({"msg": event}))
+        finally:
+            self.release()
+        raise structlog.DropEvent  # nothing is left to do for the logger
 
 
 def configure(level: str) -> None:
-    """Send everything of `level` and above through one formatter. Called once, by the process."""
+    """Send everything of `level` and above through one handler. Called once, by the process."""
+    lines = Lines(sys.stdout)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -35,17 +53,16 @@ def configure(level: str) -> None:
         redact,
     ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, lines.write],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
+    lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer(default=str)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _write_out],
         )
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[lines], force=True)
     logging.captureWarnings(capture=True)
     for library in QUIET:
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -59,6 +76,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 def _redacted(value: Any) -> Any:  # noqa: ANN401  # whatever is logged
     match value:
+        case str() | int() | None:
+            return value  # as nearly always
         case SecretStr() | SecretBytes():
             return _REDACTED
         case BaseModel():

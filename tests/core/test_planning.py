@@ -12,7 +12,7 @@ from grantkeeper.core.admission import Admission
 from grantkeeper.core.conditions import Truth, Verdict
 from grantkeeper.core.facts import ConnectorFacts, Copy, Facts, Holding, SecretFacts, Trouble
 from grantkeeper.core.pacing import Urgency
-from grantkeeper.core.planning import Act, Step, needs_turn, plan
+from grantkeeper.core.planning import Act, Step, find_steps, needs_turn, plan
 from grantkeeper.core.profiles import Profile
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.refreshing import refresh_at
@@ -473,7 +473,8 @@ def test_a_mismatch_names_what_was_expected() -> None:
     ],
 )
 def test_a_turn_is_needed_for_what_a_server_is_asked(given: Facts, needs: bool, waits: Urgency | None) -> None:
-    assert needs_turn(replace(given, waits_for_turn=waits)) is needs
+    given = replace(given, waits_for_turn=waits)
+    assert needs_turn(given, find_steps(given)) is needs
 
 
 @pytest.mark.parametrize(("condition", "holding"), [("Authorized", None), ("Fresh", EXPIRED)])

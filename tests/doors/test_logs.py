@@ -168,6 +168,20 @@ def test_what_is_below_the_level_is_not_written() -> None:
     assert [line["event"] for line in lines()] == ["c"]
 
 
+class Unwritable:
+    """Something that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_a_line_that_cannot_be_written_stops_nobody(lines: Lines, capsys: pytest.CaptureFixture[str]) -> None:
+    log.info("got", value=Unwritable())
+    log.info("here")
+    assert [line["event"] for line in lines()] == ["here"]
+    assert "RuntimeError: no text" in capsys.readouterr().err
+
+
 def test_a_warning_of_python_is_a_line_too(lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")

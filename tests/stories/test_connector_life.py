@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from fakes.provider import ISSUER, METADATA
 from fakes.provider import answer as answering
 from fakes.troubles import Trouble
 from grantkeeper.adapters.cluster import EVENTS, OAUTHCONNECTORS, SECRETS, USERGRANTS
+from grantkeeper.controller.connecting import Remembered
 from grantkeeper.controller.running import CONNECTOR, GRANT
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.standing import Problem
+from grantkeeper.errors import Unreachable
 from stories.scene import GRANT_BODY, NAMESPACE, OPERATOR_NAMESPACE, Scene
 
 DUE = timedelta(minutes=50)
@@ -255,6 +260,91 @@ async def test_a_client_secret_is_read_anew_after_a_second_and_at_once_when_the_
     assert await secret() == "second"
     connectors.note_problem(name, Problem(Reason.CLIENT_REJECTED, "The client is rejected."))
     assert await secret() == "third"
+
+
+class SlowReads:
+    """The client's Secret is read slowly: each read waits until it may go on, and the first may fail."""
+
+    def __init__(self, scene: Scene, *, fails: bool = False) -> None:
+        self.begun = 0
+        self.may_go_on = asyncio.Event()
+        self.fails = fails
+        scene.cluster.troubles.append(Trouble("get", "secrets/client", self._wait, times=99))
+
+    async def _wait(self) -> None:
+        self.begun += 1
+        await self.may_go_on.wait()
+        if self.fails:
+            raise Unreachable("the API server is away")
+
+
+async def ask_at_once(scene: Scene, count: int) -> list[asyncio.Task[Remembered]]:
+    """So many who need the client at the same moment, and wait for its secret by now."""
+    asking = [asyncio.create_task(scene.controller.connectors.client((NAMESPACE, "calendar"))) for _ in range(count)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return asking
+
+
+async def test_those_who_need_a_client_secret_at_once_share_one_read() -> None:
+    scene = await open_confidential()
+    await scene.pass_time(timedelta(seconds=10))
+    await scene.cluster.patch(SECRETS, NAMESPACE, "client", {"data": client_secret("second")["data"]})
+    scene.hands[0] += timedelta(seconds=1)
+    reads = SlowReads(scene)
+    asking = await ask_at_once(scene, 5)
+    asking[0].cancel()
+    await asyncio.sleep(0)
+    reads.may_go_on.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError), "who began the read is cancelled"
+    assert [held.client.secret for held in found[1:] if isinstance(held, Remembered)] == [SecretStr("second")] * 4
+    assert reads.begun == 1
+
+
+async def test_a_read_of_a_client_secret_that_fails_does_so_for_all_who_shared_it_and_for_nobody_after_them() -> None:
+    scene = await open_confidential()
+    await scene.pass_time(timedelta(seconds=10))
+    scene.hands[0] += timedelta(seconds=1)
+    reads = SlowReads(scene, fails=True)
+    asking = await ask_at_once(scene, 3)
+    reads.may_go_on.set()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(error) for error in found] == [Unreachable] * 3
+    assert reads.begun == 1
+    reads.fails = False
+    assert [await held for held in await ask_at_once(scene, 1)]
+    assert reads.begun == 2
+
+
+@pytest.mark.parametrize("is_rejected", [pytest.param(True, id="it was rejected since"), pytest.param(False, id="it began long ago")])
+async def test_a_read_of_a_client_secret_that_may_bring_an_old_one_is_not_shared(*, is_rejected: bool) -> None:
+    scene = await open_confidential()
+    await scene.pass_time(timedelta(seconds=10))
+    scene.hands[0] += timedelta(seconds=1)
+    reads = SlowReads(scene)
+    asking = await ask_at_once(scene, 1)
+    if is_rejected:
+        scene.controller.connectors.note_problem((NAMESPACE, "calendar"), Problem(Reason.CLIENT_REJECTED, "The client is rejected."))
+    else:
+        scene.hands[0] += timedelta(seconds=1)
+    asking += await ask_at_once(scene, 1)
+    reads.may_go_on.set()
+    await asyncio.gather(*asking)
+    assert reads.begun == 2
+
+
+async def test_what_the_spec_or_the_server_says_anew_is_what_a_client_is_made_from() -> None:
+    scene = await open_confidential()
+    name, connectors = (NAMESPACE, "calendar"), scene.controller.connectors
+    before = await connectors.client(name)
+    assert await connectors.client(name) is before, "nothing has changed"
+    await scene.patch_connector(tokenParameters={"audience": "calendars"})
+    scene.tell_news()
+    assert (await connectors.client(name)).client.token_parameters == {"audience": "calendars"}
+    scene.provider.metadata[ISSUER] = {**METADATA, "token_endpoint": f"{ISSUER}/tokens"}
+    await scene.pass_time(timedelta(minutes=11))
+    assert (await connectors.client(name)).client.endpoints.token == f"{ISSUER}/tokens"
 
 
 async def test_a_client_secret_that_changed_at_the_server_costs_nothing_while_the_token_lives() -> None:

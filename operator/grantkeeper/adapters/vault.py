@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from grantkeeper.adapters.cluster import SECRETS, Cluster
 from grantkeeper.core.records import Recovered, Sealed, read_sealed, sealed_name, write_recovered, write_sealed
 from grantkeeper.core.versions import went_back
 from grantkeeper.errors import Conflict, NotFound, Unsealable
+
+
+class Note(Protocol):
+    """Takes in an object as it was just written or read; of a sealed Secret also what was read in it."""
+
+    def __call__(self, body: dict[str, Any], /, *, sealed: Sealed | None = None) -> object:
+        """Called once for each, in the order in which they were written or read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Vault:
 
     cluster: Cluster
     namespace: str
-    note: Callable[[dict[str, Any]], object]
+    note: Note
     note_gone: Callable[[dict[str, Any]], object]
     restored: Callable[[], None] = lambda: None
     """Called when a Secret turns out to be older than it was known to be."""
@@ -39,9 +46,8 @@ class Vault:
             return None
         if known is not None and went_back(known.resource_version, secret["metadata"]["resourceVersion"]):
             self.restored()
-        self.note(secret)
         try:
-            return read_sealed(secret)
+            return self._take_in(secret)
         except (ValueError, KeyError):
             raise Unsealable("record") from None
 
@@ -63,8 +69,17 @@ class Vault:
                 secret = await self.cluster.replace(SECRETS, body)
             except NotFound as error:
                 raise Conflict("the sealed Secret is gone") from error
-        self.note(secret)
-        return read_sealed(secret)
+        return self._take_in(secret)
+
+    def _take_in(self, secret: dict[str, Any]) -> Sealed:
+        """What a sealed Secret holds, read once; ValueError or KeyError where it cannot be read, and that is noted, too."""
+        try:
+            sealed = read_sealed(secret)
+        except (ValueError, KeyError):
+            self.note(secret)
+            raise
+        self.note(secret, sealed=sealed)
+        return sealed
 
     async def remove(self, sealed: Sealed) -> None:
         """Delete exactly this version of a sealed Secret."""

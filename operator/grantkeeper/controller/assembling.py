@@ -17,6 +17,7 @@ from grantkeeper.adapters.provider import Provider
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.agenda import FIRST, Agenda
 from grantkeeper.controller.announcing import Announcer
+from grantkeeper.controller.clientsecrets import ClientSecrets
 from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
@@ -129,6 +130,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         key_sets=KeySets(provider, clock, meter),
         pacer=pacer,
         announcer=announcer,
+        secrets=ClientSecrets(cluster, clock),
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)
     gatherer = Gatherer(registry, connectors, seals, respect, comparer, scope, pacer, committer)

@@ -1,6 +1,14 @@
-"""Client secrets are read from where people keep them, whenever they are needed: those Secrets are not ours, and nobody watches them."""
+"""Client secrets are read from where people keep them, whenever they are needed: those Secrets are not ours, and nobody watches them.
+
+Many grants of one connector come due at once. Those that need its secrets while they are being read share that read.
+"""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
@@ -17,10 +25,75 @@ NO_RIGHT = (
 )
 
 
-async def read_client_secret(
-    cluster: Cluster, connector: OAuthConnector, reference: SecretKeyRef | None, *, is_fallback: bool = False
-) -> SecretStr | Problem | None:
-    """One of a connector's secrets; a Problem where it cannot be used, None where it needs none. ClusterError where nothing is known."""
+KEPT_FOR = timedelta(seconds=1)
+"""How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
+
+Found = SecretStr | Problem | None
+"""A client secret; a Problem where it cannot be used, None where none is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One read of both secrets, under way or done."""
+
+    connector: OAuthConnector
+    begun_at: datetime
+    task: asyncio.Task[tuple[Found, Found]]
+    """In a task of its own: whoever shares it may be cancelled, and the others go on."""
+
+    def is_of_use(self, connector: OAuthConnector, now: datetime) -> bool:
+        """Whether it was begun a moment ago, for this very version of the connector, and has not failed."""
+        is_young = self.connector is connector and timedelta() <= now - self.begun_at < KEPT_FOR
+        return is_young and (not self.task.done() or self.has_found)
+
+    @property
+    def has_found(self) -> bool:
+        """Whether it is done, and what it found can be used."""
+        is_read = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return is_read and not isinstance(self.task.result()[0], Problem)
+
+
+@dataclass(slots=True)
+class ClientSecrets:
+    """Those of all connectors: the first, and the one to fall back on."""
+
+    cluster: Cluster
+    clock: Callable[[], datetime]
+    _readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
+    """The last one of each connector, by its namespace and name."""
+
+    async def read(self, connector: OAuthConnector) -> tuple[Found, Found]:
+        """Read them anew. ClusterError where nothing is known."""
+        reading = Reading(connector, self.clock(), asyncio.create_task(_read_both(self.cluster, connector)))
+        self._readings[connector.metadata.namespace, connector.metadata.name] = reading
+        return await asyncio.shield(reading.task)
+
+    async def share(self, connector: OAuthConnector) -> tuple[Found, Found]:
+        """The same, by a read that was begun a moment ago where there is one."""
+        reading = self._find_of_use(connector)
+        return await (asyncio.shield(reading.task) if reading is not None else self.read(connector))
+
+    def are_known(self, connector: OAuthConnector) -> bool:
+        """Whether they were read a moment ago, and can be used."""
+        return (reading := self._find_of_use(connector)) is not None and reading.has_found
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The connector is gone."""
+        self._readings.pop((namespace, name), None)
+
+    def _find_of_use(self, connector: OAuthConnector) -> Reading | None:
+        reading = self._readings.get((connector.metadata.namespace, connector.metadata.name))
+        return reading if reading is not None and reading.is_of_use(connector, self.clock()) else None
+
+
+async def _read_both(cluster: Cluster, connector: OAuthConnector) -> tuple[Found, Found]:
+    first = await _read(cluster, connector, connector.spec.client_secret_ref)
+    if isinstance(first, Problem):
+        return first, None
+    return first, await _read(cluster, connector, connector.spec.fallback_client_secret_ref, is_fallback=True)
+
+
+async def _read(cluster: Cluster, connector: OAuthConnector, reference: SecretKeyRef | None, *, is_fallback: bool = False) -> Found:
     body = None
     if reference is not None:
         try:

@@ -64,12 +64,6 @@ class Comparer:
         self._forget(grant.metadata.uid, but={spec.name for spec in grant.spec.secrets})
         return tuple(self._compare(grant, spec, sealed, opened, now, drafts) for spec in grant.spec.secrets)
 
-    def find_surplus(self, grant: UserGrant, sealed: Sealed | None) -> tuple[str, ...]:
-        """The delivered Secrets that are ours and not asked for any more."""
-        if sealed is None:
-            return ()
-        return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), [spec.name for spec in grant.spec.secrets])
-
     def find_handed_out(self, sealed: Sealed | None) -> tuple[str, ...]:
         """The delivered Secrets that are ours, asked for or not."""
         return rendering.find_surplus(sealed.deliveries, self.registry.copies_of(sealed), ()) if sealed is not None else ()

@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, Cluster
 from grantkeeper.controller.announcing import Announcer
-from grantkeeper.controller.clientsecrets import read_client_secret
+from grantkeeper.controller.clientsecrets import ClientSecrets
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
+from grantkeeper.core.clientsecrets import note_client_secrets
 from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
@@ -35,6 +37,7 @@ from grantkeeper.core.standing import (
     judge_connector,
     let_lapse,
     note,
+    note_change,
     note_inconclusive,
     note_sign,
     note_unanswered,
@@ -49,8 +52,6 @@ LOOK_AGAIN = timedelta(seconds=10)
 LOOK_ROUTINELY = timedelta(minutes=10)
 SAY_AGAIN = timedelta(seconds=1)
 """How soon it is looked at again when its status could not be written, because it had just changed."""
-SECRET_KEPT_FOR = timedelta(seconds=1)
-"""How long a client secret is used before it is read anew. One that was changed in that time is rejected, and then found at once."""
 WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
 
 
@@ -65,6 +66,11 @@ class Remembered:
     spec: OAuthConnectorSpec
     client: Client
     ca_bundle: bytes | None
+
+    def is_of(self, spec: OAuthConnectorSpec, endpoints: Endpoints, secrets: tuple[SecretStr | None, SecretStr | None]) -> bool:
+        """Whether nothing is another than what it was made from."""
+        client = self.client
+        return self.spec is spec and client.endpoints is endpoints and (client.secret, client.other_secret) == secrets
 
 
 @dataclass(slots=True)
@@ -86,10 +92,9 @@ class Connectors:
     pacer: Pacer
     """Told whenever something is learned that may let a connector's grants go on, or keep them."""
     announcer: Announcer
+    secrets: ClientSecrets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
-    _secrets_read: dict[Name, tuple[OAuthConnector, datetime]] = field(default_factory=dict)
-    """When the client Secrets were last read, and for which version of the connector."""
 
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
@@ -104,7 +109,7 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             self._standings.pop(name, None)
-            self._secrets_read.pop(name, None)
+            self.secrets.forget(*name)
             self.key_sets.forget(name)
             self.changed(name)
             self.pacer.serve(name)
@@ -113,10 +118,10 @@ class Connectors:
         lapsed = let_lapse(before, generation=connector.metadata.generation, now=self.clock())
         if before.generation not in {0, connector.metadata.generation}:
             self.changed(name)  # what the spec says counts at once; what the server says may take a while
-            lapsed = replace(lapsed, **_note_change(self.clock()))  # what was rejected before may do now
+            lapsed = note_change(lapsed, self.clock())  # what was rejected before may do now
         self._put(name, lapsed)
-        secrets = await self._look_at_secret(connector)
-        self._put(name, replace(self.standing(name), **secrets))  # as it is by now: a request may have shown something meanwhile
+        read = await self.secrets.read(connector)
+        self._put(name, note_client_secrets(self.standing(name), *read, self.clock()))  # a request may have shown something meanwhile
         found = await self._look_at_server(connector)
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
         if before.fetch_problem is not None and self.standing(name).fetch_problem is None:
@@ -152,10 +157,11 @@ class Connectors:
         connector = self.registry.connectors.get(name)
         if connector is None:
             raise ConnectorUnready
-        self._start(name, connector)
-        if not self._has_just_read(name, connector):
-            secrets = await self._look_at_secret(connector)
-            self._learn(name, replace(self.standing(name), **secrets))
+        standing = self._start(name, connector)
+        is_good = standing.secret_problem is None and standing.noted is None and standing.rejected_secret is None
+        if not (is_good and self.secrets.are_known(connector)):  # where something was noted since, they may be others by now
+            read = await (self.secrets.share(connector) if is_good else self.secrets.read(connector))
+            self._learn(name, note_client_secrets(self.standing(name), *read, self.clock()))
         standing = self.standing(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
@@ -200,17 +206,10 @@ class Connectors:
         if self.standing(name).is_judged:
             self._learn(name, replace(self.standing(name), rejected_secret=request.client_secret))
 
-    def _has_just_read(self, name: Name, connector: OAuthConnector) -> bool:
-        """Whether its client Secrets were read a moment ago, and nothing has been noted of it since."""
-        known, read_at = self._secrets_read.get(name, (None, self.clock()))
-        standing = self.standing(name)
-        is_good = standing.secret_problem is None and standing.noted is None and standing.rejected_secret is None
-        return known is connector and is_good and timedelta() <= self.clock() - read_at < SECRET_KEPT_FOR
-
     def _learn(self, name: Name, standing: Standing) -> None:
         before = self.standing(name)
         self._put(name, standing)
-        if judge_connector(standing) != judge_connector(before):
+        if standing is not before and judge_connector(standing) != judge_connector(before):
             self.look(name)
         if (standing.is_ready, standing.healed_at) != (before.is_ready, before.healed_at):
             self.changed(name)
@@ -226,31 +225,13 @@ class Connectors:
         self._standings[name] = standing
 
     def _remember(self, name: Name, connector: OAuthConnector, endpoints: Endpoints, standing: Standing) -> Remembered:
+        known = self._remembered.get(name)
+        if known is not None and known.is_of(connector.spec, endpoints, standing.secrets):
+            return known
         client = self.discoverer.habits(connector).as_client(connector.spec.client_id, endpoints, standing.secrets)
         remembered = Remembered(connector.spec, client, ca_bundle(connector))
         self._remembered[name] = remembered
         return remembered
-
-    async def _look_at_secret(self, connector: OAuthConnector) -> dict[str, Any]:
-        """The parts of a standing that the client Secrets decide."""
-        name, begun = (connector.metadata.namespace, connector.metadata.name), self.clock()
-        found = await read_client_secret(self.cluster, connector, connector.spec.client_secret_ref)
-        if isinstance(found, Problem):
-            return {"secret": None, "secret_problem": found}
-        second = await read_client_secret(self.cluster, connector, connector.spec.fallback_client_secret_ref, is_fallback=True)
-        fallback = None if isinstance(second, Problem) else second
-        parts: dict[str, Any] = {
-            "secret": found,
-            "secret_problem": None,
-            "fallback_secret": fallback,
-            "fallback_problem": second if isinstance(second, Problem) else None,
-        }
-        self._secrets_read[name] = (connector, begun)
-        known = self.standing(name)
-        if (found, fallback) == (known.secret, known.fallback_secret) or known.is_silent:
-            return parts
-        changed = _note_change(self.clock()) if known.is_judged else {}
-        return parts | changed | {"noted": None, "circuit": None}
 
     async def _look_at_server(self, connector: OAuthConnector) -> dict[str, Any]:
         """The parts of a standing that the server decides; what was learned once stays in use while it is away."""
@@ -293,11 +274,6 @@ class Connectors:
             message = ready.message or "Grants can rely on it."
             await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
         return True
-
-
-def _note_change(now: datetime) -> dict[str, Any]:
-    """The parts of a standing that another spec or client secret decides: whatever failed before deserves another try."""
-    return {"healed_at": now, "changed_at": now, "rejected_by": ""}
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

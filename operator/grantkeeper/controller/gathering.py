@@ -16,10 +16,10 @@ from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.seals import OpenedTokens, Seals
 from grantkeeper.core import rendering, schedule
 from grantkeeper.core.accounts import put_in_words
-from grantkeeper.core.admission import judge_admission
 from grantkeeper.core.asking import REFUSALS
 from grantkeeper.core.clocks import believe_wait, covers
-from grantkeeper.core.facts import ConnectorFacts, Facts, Holding, Trouble
+from grantkeeper.core.connectors import see_connector
+from grantkeeper.core.facts import Facts, Holding, Trouble
 from grantkeeper.core.failures import IN_WORDS, describe_failure, find_place
 from grantkeeper.core.keyring import Keyring
 from grantkeeper.core.namespaces import Scope
@@ -76,6 +76,7 @@ class Gatherer:
         drafts = seen.drafts if seen is not None else {}
         is_same_set = seen is not None and opened is not None and opened is seen.opened
         holding = seen.facts.holding if seen is not None and is_same_set else self._hold(grant, connector, sealed, opened)
+        handed_out = self.comparer.find_handed_out(sealed)
         left = self.committer.left_of(grant.metadata.uid)
         is_unstored = any(sealed is None or gain.fits(sealed) for gain in left)
         claim, outcome = (sealed.claim, sealed.outcome) if sealed else (None, None)
@@ -122,7 +123,7 @@ class Gatherer:
                 now=now,
                 is_deleting=grant.metadata.is_deleting,
                 is_held=FINALIZER in grant.metadata.finalizers,
-                connector=self._connector_facts(grant, connector),
+                connector=see_connector(grant, connector, standing, self.registry.labels_of(grant.metadata.namespace)),
                 holding=holding,
                 profile=profile,
                 trouble=trouble,
@@ -142,8 +143,8 @@ class Gatherer:
                 request_expires_at=min((request.expires_at for request in open_requests), default=None),
                 template_fault=rendering.find_template_fault(grant),
                 secrets=self.comparer.compare(grant, sealed, opened, now, drafts),
-                surplus=self.comparer.find_surplus(grant, sealed),
-                handed_out=self.comparer.find_handed_out(sealed),
+                surplus=_find_surplus(grant, handed_out),
+                handed_out=handed_out,
                 is_suspended=grant.spec.suspend,
                 waits_for_turn=rank.urgency if rank else None,
                 is_hurried=is_covered,
@@ -254,29 +255,6 @@ class Gatherer:
             refresh_hash="unopened",
         )
 
-    def _connector_facts(self, grant: UserGrant, connector: OAuthConnector | None) -> ConnectorFacts:
-        asking, (home, name) = grant.metadata.namespace, grant.connector_name
-        elsewhere = home if home != asking else None
-        if connector is None:
-            return ConnectorFacts(name, exists=False, ready=False, endpoints_known=False, namespace=elsewhere)
-        labels = self.registry.labels_of(asking)
-        admission = judge_admission(connector.spec.allowed_namespaces, home=home, asking=asking, labels=labels)
-        standing = self.connectors.standing(grant.connector_name)
-        offered = connector.spec.scopes
-        lacks = tuple(scope for scope in grant.spec.scopes if scope not in offered) if offered else ()
-        return ConnectorFacts(
-            name,
-            exists=True,
-            ready=standing.is_ready,
-            endpoints_known=standing.endpoints is not None and standing.secret_problem is None,
-            is_judged=standing.is_judged,
-            lacks=lacks,
-            shows_links=connector.spec.consent.link is ConsentLink.STATUS,
-            keeps_tokens=connector.spec.token_storage is TokenStorage.ENABLED,
-            namespace=elsewhere,
-            admission=admission,
-        )
-
 
 def _is_of_the_same(earlier: Gathered, sealed: Sealed | None, connector: OAuthConnector | None) -> bool:
     """Whether what opens for these opened for those, but for its own text: the same grant, and the same client of the same server."""
@@ -284,6 +262,12 @@ def _is_of_the_same(earlier: Gathered, sealed: Sealed | None, connector: OAuthCo
         return False
     names, known = (sealed.uid, sealed.namespace, sealed.name), (earlier.sealed.uid, earlier.sealed.namespace, earlier.sealed.name)
     return names == known and earlier.connector.spec is connector.spec
+
+
+def _find_surplus(grant: UserGrant, handed_out: tuple[str, ...]) -> tuple[str, ...]:
+    """The delivered Secrets of ours that are not asked for any more."""
+    asked = {spec.name for spec in grant.spec.secrets}
+    return tuple(name for name in handed_out if name not in asked)
 
 
 def _read_refusal(outcome: Attempt | None) -> Reason | None:

@@ -22,7 +22,7 @@ from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import find_turn
-from grantkeeper.core.planning import Act, Plan, Step, needs_turn, plan
+from grantkeeper.core.planning import Act, Plan, Step, find_steps, judge, needs_turn
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.refreshing import rank_of_refresh
 from grantkeeper.core.reporting import describe_grant, patch_status
@@ -79,20 +79,21 @@ class Keeper:
             gathered = self.gatherer.gather(grant, self.clock(), gathered)
             if await self._seek_holder(gathered):
                 continue
-            decided = plan(gathered.facts)
+            steps = find_steps(gathered.facts)
             if _is_restored(gathered) and not is_said:
                 is_said = True  # before anything is presented
-                if not await self._report(gathered, decided):
+                if not await self._report(gathered, judge(gathered.facts, steps)):
                     return self.clock()
                 continue
-            step = next((step for step in decided.steps if taken[step] < TRIES_A_PASS), None)
+            step = next((step for step in steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
-                if not needs_turn(gathered.facts):
+                decided = judge(gathered.facts, steps)
+                if not needs_turn(gathered.facts, steps):
                     self.pacer.leave(uid)
                 return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()
             taken[step] += 1
             try:
-                if not await self._take(step, gathered) and decided.steps == (step,):
+                if not await self._take(step, gathered) and steps == (step,):
                     if len(self.in_line) < FEW:
                         self.in_line[uid] = gathered
                     return self.clock() + SOON

@@ -106,15 +106,15 @@ class Registry:
         known = self.namespaces.get(namespace)
         return known.labels if known is not None else None
 
-    def note_secret(self, body: dict[str, Any], *, gone: bool = False) -> set[str]:
-        """Take in a Secret of ours; the uids of the grants that it concerns."""
+    def note_secret(self, body: dict[str, Any], *, gone: bool = False, sealed: Sealed | None = None) -> set[str]:
+        """Take in a Secret of ours, with what it holds where somebody has read that; the uids of the grants that it concerns."""
         self._note_end(body, gone=gone)
         if not gone and self._is_over(body):
             return set()
         metadata = body["metadata"]
         ours = metadata["namespace"] == self.operator_namespace
         if self.is_sealed(body):
-            return self._note_sealed(body, gone=gone)
+            return self._note_sealed(body, sealed, gone=gone)
         if ours and body.get("type") == RECOVERED_TYPE:
             return self.aside.note(body, gone=gone)
         if ours and body.get("type") == ANSWER_TYPE:
@@ -245,12 +245,12 @@ class Registry:
         metadata = body["metadata"]
         return metadata["uid"] in self._ended and not is_older(self._ended[metadata["uid"]], metadata["resourceVersion"])
 
-    def _note_sealed(self, body: dict[str, Any], *, gone: bool) -> set[str]:
+    def _note_sealed(self, body: dict[str, Any], sealed: Sealed | None, *, gone: bool) -> set[str]:
         standing = self.sealed.get(body["metadata"]["name"].removeprefix("grant-"))
         if standing is not None and not gone and is_echo(body, standing.resource_version):
             return set()
         try:
-            sealed = read_sealed(body)
+            sealed = sealed or read_sealed(body)
         except (ValueError, KeyError):
             uid = str(body["metadata"]["name"]).removeprefix("grant-")
             self.unreadable.discard(uid) if gone else self.unreadable.add(uid)

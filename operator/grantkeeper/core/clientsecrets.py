@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
 
 from grantkeeper.choices import ClientAuthentication
 from grantkeeper.core.reasons import Reason
-from grantkeeper.core.standing import Problem
+from grantkeeper.core.standing import Problem, Standing, note_change
 from grantkeeper.resources import OAuthConnector
 
 CONNECTOR_LABEL = "grantkeeper.dev/connector"
@@ -50,6 +52,25 @@ def judge_client_secret(
             f"Key {key} of Secret {name} is not a client secret: it is empty, too long, or holds a line break; write it without a newline.",
         )
     return SecretStr(text)
+
+
+def note_client_secrets(
+    standing: Standing, first: SecretStr | Problem | None, second: SecretStr | Problem | None, now: datetime
+) -> Standing:
+    """What the client secret that a connector refers to, and its second one, make of its standing; the same where nothing is new.
+
+    What was noted of the server goes where they are others than before. Its silence stays: that is not theirs.
+    """
+    if isinstance(first, Problem):
+        return replace(standing, secret=None, secret_problem=first)
+    fallback, fallback_problem = (None, second) if isinstance(second, Problem) else (second, None)
+    is_same = (first, fallback) == (standing.secret, standing.fallback_secret)
+    if is_same and (standing.secret_problem, standing.fallback_problem) == (None, fallback_problem):
+        return standing
+    read = replace(standing, secret=first, secret_problem=None, fallback_secret=fallback, fallback_problem=fallback_problem)
+    if is_same or standing.is_silent:
+        return read
+    return replace(note_change(read, now) if standing.is_judged else read, noted=None, circuit=None)
 
 
 def _label(connector: OAuthConnector) -> str:

@@ -30,6 +30,10 @@ class Act(Enum):
     DELIVER = auto()
 
 
+_AT_THE_SERVER = frozenset({Act.RELEASE, Act.REDEEM, Act.REFRESH})
+_TO_BE_WRITTEN = frozenset({Copy.MISSING, Copy.STALE})
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One act, and on what."""
@@ -53,13 +57,19 @@ class Plan:
 
 def plan(facts: Facts) -> Plan:
     """Judge the facts: pure, so that every situation is a row of a table."""
+    return judge(facts, find_steps(facts))
+
+
+def judge(facts: Facts, steps: tuple[Step, ...]) -> Plan:
+    """The plan of which these are the steps. It need not be known while one of them is taken: other things hold after that."""
     verdicts = summarize(tuple(check(facts) for check in CHECKS))
-    return Plan(verdicts, steps=_steps(facts), wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
+    return Plan(verdicts, steps=steps, wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
 
 
-def _steps(facts: Facts) -> tuple[Step, ...]:
+def find_steps(facts: Facts) -> tuple[Step, ...]:
+    """What to do now, the first thing first."""
     if facts.is_unstored:
-        others = _steps(replace(facts, is_unstored=False, has_left=False))
+        others = find_steps(replace(facts, is_unstored=False, has_left=False))
         return (Step(Act.STORE), *(step for step in others if step.act in {Act.WITHDRAW, Act.DELIVER}))
     if facts.is_deleting:
         is_in_use = facts.claim_respected_until is not None  # what comes of that is revoked as well, once it is stored
@@ -80,26 +90,33 @@ def _steps(facts: Facts) -> tuple[Step, ...]:
     steps += [
         Step(Act.DELIVER, s.name)
         for s in facts.secrets
-        if s.copy in {Copy.MISSING, Copy.STALE} and facts.connector.exists and facts.is_served and facts.holding and not facts.is_withheld
+        if s.copy in _TO_BE_WRITTEN and facts.connector.exists and facts.is_served and facts.holding and not facts.is_withheld
     ]
     return tuple(steps)
 
 
-def needs_turn(facts: Facts) -> bool:
-    """Whether anything is to be done now for which a server is asked, whether its turn has come or not."""
-    return any(step.act in {Act.RELEASE, Act.REDEEM, Act.REFRESH} for step in _steps(replace(facts, waits_for_turn=None)))
+def needs_turn(facts: Facts, steps: tuple[Step, ...]) -> bool:
+    """Whether anything is to be done now for which a server is asked, whether its turn has come or not; `steps` are those of the facts."""
+    wanted = steps if facts.waits_for_turn is None else find_steps(replace(facts, waits_for_turn=None))
+    return any(step.act in _AT_THE_SERVER for step in wanted)
 
 
 def must_ask(facts: Facts) -> bool:
     """Whether a request with a link in the status has to be opened: consent is wanting, and no such link asks for all of it."""
-    usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
-    is_wanting = (not usable or bool(unasked_scopes(facts))) if facts.connector.keeps_tokens else facts.consent is None
-    return _is_askable(facts) and facts.connector.shows_links and is_wanting and (not facts.has_link or facts.is_link_short)
+    has_link = facts.has_link and not facts.is_link_short
+    return facts.connector.shows_links and not has_link and _is_wanting(facts) and _is_askable(facts)
 
 
 def must_heed(facts: Facts) -> bool:
     """Whether a request has to be opened because somebody asked for a link; the claim of another holder would overwrite it."""
-    return _is_askable(facts) and bool(facts.wish) and facts.claim_respected_until is None
+    return bool(facts.wish) and facts.claim_respected_until is None and _is_askable(facts)
+
+
+def _is_wanting(facts: Facts) -> bool:
+    if not facts.connector.keeps_tokens:
+        return facts.consent is None
+    is_usable = facts.holding is not None and not facts.is_dead and not _is_spent(facts)
+    return not is_usable or bool(unasked_scopes(facts))
 
 
 def _is_askable(facts: Facts) -> bool:

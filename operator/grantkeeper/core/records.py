@@ -6,8 +6,8 @@ can never contradict each other. `meta` only repeats what the sealed set says, f
 
 from __future__ import annotations
 
-import base64
 import sys
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -218,7 +218,7 @@ def write_sealed(sealed: Sealed, operator_namespace: str) -> dict[str, Any]:
         "kind": "Secret",
         "type": SEALED_TYPE,
         "metadata": metadata,
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": {key: b2a_base64(value, newline=False).decode() for key, value in data.items()},
     }
 
 
@@ -229,7 +229,7 @@ def read_sealed(secret: dict[str, Any]) -> Sealed:
     namespace, separator, name = annotations.get(GRANT_ANNOTATION, "").partition("/")
     if secret.get("type") != SEALED_TYPE or not separator:
         raise ValueError("not a sealed Secret")
-    data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+    data = {key: a2b_base64(value) for key, value in (secret.get("data") or {}).items()}
     return Sealed(
         uid=metadata["name"].removeprefix("grant-"),
         namespace=sys.intern(namespace),
@@ -278,7 +278,7 @@ def write_recovered(sealed: Sealed, name: str, operator_namespace: str, *, is_re
             "labels": {KIND_LABEL: "recovered", NAMESPACE_LABEL: sealed.namespace, UID_LABEL: sealed.uid},
             "annotations": {GRANT_ANNOTATION: whose, **({RELEASED_ANNOTATION: "true"} if is_released else {})},
         },
-        "data": {"tokenset": base64.b64encode((sealed.tokenset or "").encode()).decode()},
+        "data": {"tokenset": b2a_base64((sealed.tokenset or "").encode(), newline=False).decode()},
     }
 
 
@@ -292,6 +292,6 @@ def read_recovered(secret: dict[str, Any]) -> Recovered:
         name=name,
         secret_name=metadata["name"],
         secret_uid=metadata["uid"],
-        tokenset=base64.b64decode(secret["data"]["tokenset"]).decode(),
+        tokenset=a2b_base64(secret["data"]["tokenset"]).decode(),
         is_released=RELEASED_ANNOTATION in metadata["annotations"],
     )

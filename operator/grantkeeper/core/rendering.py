@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 import sys
+from binascii import b2a_base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -149,7 +149,7 @@ def write_copy(grant: UserGrant, spec: SecretSpec, token: AccessToken, delivery:
                 }
             ],
         },
-        "data": {key: base64.b64encode(text.encode()).decode() for key, text in render(spec, token, user=grant.spec.user).items()},
+        "data": {key: b2a_base64(text.encode(), newline=False).decode() for key, text in render(spec, token, user=grant.spec.user).items()},
     }
 
 

@@ -14,10 +14,10 @@ profile; it reads best where nothing else is. A test holds both directions toget
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -43,6 +43,18 @@ _CONTEXT_SHAPE = {"v": int, "cl": str, "ns": str, "name": str, "uid": str, "ch":
 
 _HEADER_BYTES, _PAYLOAD_BYTES = 1024, 48 * 1024
 _WRAPPED_BYTES, _IV_BYTES, _TAG_BYTES = KEY_BYTES + 8, 12, 16
+
+
+def _encoded_size(*sizes: int) -> int:
+    """Characters of so many bytes in base64url, joined by dots."""
+    return sum((size * 8 + 5) // 6 for size in sizes) + len(sizes) - 1
+
+
+_HEADER_CHARACTERS, _PAYLOAD_CHARACTERS = _encoded_size(_HEADER_BYTES), _encoded_size(_PAYLOAD_BYTES)
+_SEALED_CHARACTERS = _encoded_size(_HEADER_BYTES, _WRAPPED_BYTES, _IV_BYTES, _PAYLOAD_BYTES, _TAG_BYTES)
+
+_OTHER_ALPHABET = bytes.maketrans(b"+/-_", b"-_+/")
+"""From either base64 alphabet to the other; what is spelt in the wrong one comes out in the wrong one."""
 
 
 class Reason(StrEnum):
@@ -101,7 +113,7 @@ def prepare(keyring: Keyring) -> DataKey:
 
 def seal(payload: bytes, context: Context, *, generation: int, key: DataKey, typ: str = TOKENSET) -> str:
     """Seal at most 48 KiB for `context`; Unsealable beyond, with the data key still unspent."""
-    header = json.dumps(
+    header = _write_header(
         {
             "alg": _ALG,
             "enc": _ENC,
@@ -116,8 +128,7 @@ def seal(payload: bytes, context: Context, *, generation: int, key: DataKey, typ
                 "ch": context.connector_hash,
                 "gen": generation,
             },
-        },
-        separators=(",", ":"),
+        }
     ).encode()
     if len(header) > _HEADER_BYTES or len(payload) > _PAYLOAD_BYTES:
         raise Unsealable(Reason.TOO_LARGE)
@@ -183,25 +194,20 @@ def _hash_connector(this: _This) -> str:
 
 
 def _split(text: str) -> list[str]:
-    if len(text) > _encoded_size(_HEADER_BYTES, _WRAPPED_BYTES, _IV_BYTES, _PAYLOAD_BYTES, _TAG_BYTES):
+    if len(text) > _SEALED_CHARACTERS:
         raise Unsealable(Reason.TOO_LARGE)
     parts = text.split(".")
     if len(parts) != _PARTS:
         raise Unsealable(Reason.MALFORMED)
-    if len(parts[0]) > _encoded_size(_HEADER_BYTES) or len(parts[3]) > _encoded_size(_PAYLOAD_BYTES):
+    if len(parts[0]) > _HEADER_CHARACTERS or len(parts[3]) > _PAYLOAD_CHARACTERS:
         raise Unsealable(Reason.TOO_LARGE)
     return parts
-
-
-def _encoded_size(*sizes: int) -> int:
-    """Characters of so many bytes in base64url, joined by dots."""
-    return sum((size * 8 + 5) // 6 for size in sizes) + len(sizes) - 1
 
 
 def _read_header(raw: bytes, typ: str) -> dict[str, Any]:
     """Exactly the members of the profile, each of its type, none of them twice; the constants as they must be."""
     try:
-        header = json.loads(raw.decode(), object_pairs_hook=_once)
+        header = _headers.decode(raw.decode())
     except (ValueError, RecursionError):
         raise Unsealable(Reason.MALFORMED) from None
     if not _has_shape(header, _HEADER_SHAPE) or not _has_shape(header["gk"], _CONTEXT_SHAPE) or header["gk"]["gen"] < 0:
@@ -218,21 +224,26 @@ def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return held
 
 
+_headers = json.JSONDecoder(object_pairs_hook=_once)
+_write_header = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _has_shape(value: object, shape: Mapping[str, type]) -> bool:
     """Whether the members and their types are exactly these; a bool is no int here."""
     return isinstance(value, dict) and {name: type(held) for name, held in value.items()} == shape
 
 
 def _encode(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    return b2a_base64(value, newline=False).rstrip(b"=").translate(_OTHER_ALPHABET).decode()
 
 
 def _decode(text: str) -> bytes:
     """Base64url of one spelling only: whatever does not come out the same when it is encoded again is refused."""
     try:
-        value = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        plain = text.encode().translate(_OTHER_ALPHABET)
+        value = a2b_base64(plain + b"=" * (-len(plain) % 4))
     except ValueError:
         raise Unsealable(Reason.MALFORMED) from None
-    if _encode(value) != text:
+    if b2a_base64(value, newline=False).rstrip(b"=") != plain:
         raise Unsealable(Reason.MALFORMED)
     return value

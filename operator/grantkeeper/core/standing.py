@@ -159,7 +159,9 @@ class Standing:
 def note(standing: Standing, problem: Problem | None, now: datetime) -> Standing:
     """What a token request has shown of the server or the client: a problem, or that there is none."""
     if problem is None:
-        return replace(heal(_answered(standing), now), fetch_problem=None, rejected_by="")
+        standing = heal(_answered(standing), now)
+        is_known = standing.fetch_problem is None and not standing.rejected_by  # as nearly always
+        return standing if is_known else replace(standing, fetch_problem=None, rejected_by="")
     if problem.reason == "ClientRejected":
         circuit = circuits.fail(standing.circuit, circuits.CLIENT, now)
         return replace(_answered(standing), noted=problem, circuit=circuit, rejected_by="")
@@ -215,7 +217,7 @@ def note_sign(standing: Standing, now: datetime) -> Standing:
 
 
 def _answered(standing: Standing) -> Standing:
-    return replace(standing, unanswered=0, unanswered_at=None)
+    return replace(standing, unanswered=0, unanswered_at=None) if standing.unanswered else standing
 
 
 def _hold(standing: Standing, now: datetime) -> Standing:
@@ -232,6 +234,11 @@ def _rest(standing: Standing, now: datetime, rest: timedelta | None) -> Standing
 def heal(standing: Standing, now: datetime) -> Standing:
     """What was noted counts no more."""
     return standing if standing.noted is None else replace(standing, noted=None, circuit=None, healed_at=now)
+
+
+def note_change(standing: Standing, now: datetime) -> Standing:
+    """Another spec or client secret is used from now on: whatever failed before deserves another try."""
+    return replace(standing, healed_at=now, changed_at=now, rejected_by="")
 
 
 def let_lapse(standing: Standing, *, generation: int, now: datetime) -> Standing:
