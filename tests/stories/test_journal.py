@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pytest
 
@@ -19,7 +19,9 @@ from grantkeeper.adapters import journal as journals
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
 from grantkeeper.adapters.entries import Entries
 from grantkeeper.adapters.errands import Errands
-from grantkeeper.controller import committing
+from grantkeeper.adapters.journal import Journal
+from grantkeeper.adapters.login import Login
+from grantkeeper.controller import committing, running
 from grantkeeper.errors import Forbidden, KeyringError, Unreachable
 from stories import scene as scenes
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
@@ -318,3 +320,70 @@ async def test_a_commit_goes_on_whatever_it_meets(directory: Path, error: Except
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", failing(error), concerns=is_commit, times=2))
     await scene.settle()
     await is_kept(scene, directory)
+
+
+# What is stored, and lies there still
+
+
+@pytest.fixture
+def slow_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before what was stored is forgotten."""
+    monkeypatch.setattr(Journal, "forget_soon", lambda *_: None)
+
+
+@pytest.mark.usefixtures("slow_to_forget")
+async def test_an_entry_that_was_stored_does_nothing(directory: Path) -> None:
+    scene = await open_due(by_code=False)
+    await scene.settle()
+    assert len(entries(directory)) == 2, "of the code and of the refresh token"
+    version = (await scene.sealed()).resource_version
+    (directory / min(entries(directory), key=lambda name: (directory / name).stat().st_mtime_ns)).unlink()
+    await scene.restart()
+    assert (await scene.sealed()).resource_version == version
+    await is_kept(scene, directory)
+
+
+@pytest.mark.usefixtures("slow_to_forget")
+async def test_of_one_grant_the_older_entry_is_looked_at_first(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await open_killed(by_code=False)
+    assert len(entries(directory)) == 2
+    read = Entries.read
+    monkeypatch.setattr(Entries, "read", lambda entries: sorted(read(entries), key=lambda gain: -gain.meta.generation))
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+class Watching:
+    """Watches that bring nothing."""
+
+    readable: frozenset[str] = frozenset()
+    followed: asyncio.Event
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.begun = asyncio.Event()
+        self.begun.set()
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    def stop(self) -> None:
+        """Nothing ends."""
+
+    def follow(self, _: frozenset[str]) -> None:
+        """Everything has been read."""
+        self.followed.set()
+
+
+async def test_a_clean_end_leaves_no_entry(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "SOON", 3600.0)
+    monkeypatch.setattr(running, "Watches", Watching)
+    monkeypatch.setattr(running, "collect_less", lambda: None)
+    Watching.followed = asyncio.Event()
+    scene = await open_due(by_code=False)
+    await scene.controller.keep((running.GRANT, scene.uid))
+    assert len(entries(directory)) == 1
+    working = asyncio.create_task(scene.controller.work(cast("Login", None)))
+    await asyncio.wait_for(Watching.followed.wait(), 10)
+    scene.controller.end()
+    await asyncio.wait_for(working, 10)
+    assert entries(directory) == []
