@@ -36,18 +36,26 @@ class Errands:
     async def run(self, call: Call[What], what: What) -> Failure:
         """How it failed, when it is done. Who waits no longer stops nothing. RuntimeError where no thread can be started."""
         done: asyncio.Future[Failure] = asyncio.get_running_loop().create_future()
-        self._ask(call, what, done)
+        self._put(call, what, done)
+        self._start()
         return await done
 
     def leave(self, call: Call[What], what: What) -> None:
-        """Have it done, and wake nobody for it. Where no thread can be started it is left for whom one can be started for."""
-        with suppress(RuntimeError):
-            self._ask(call, what, None)
+        """Have it done in the next turn, whenever that is, and wake nobody for it."""
+        self._put(call, what, None)
 
-    def _ask(self, call: Call[What], what: What, done: asyncio.Future[Failure] | None) -> None:
+    def begin(self) -> None:
+        """Have what was left done now, if a thread can be started."""
+        with suppress(RuntimeError):
+            self._start()
+
+    def _put(self, call: Call[What], what: What, done: asyncio.Future[Failure] | None) -> None:
         with self._lock:
             self._waiting.append((call, what, done))  # type: ignore[arg-type]  # each goes to its own call
-            if self._is_busy:
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._is_busy or not self._waiting:
                 return
             self._is_busy = True
         try:

@@ -80,7 +80,7 @@ class Journal:
             return False
         self._wanted.add(gain.attempt)
         entry = gain.attempt, gain.model_dump_json().encode()
-        self._pay()  # so that of one grant no entry is there beside a later one when that is stored
+        self._leave_owed()  # so that of one grant no entry is there beside a later one when that is stored
         failed = "the journal cannot be written; only the API server can keep this"
         if is_written := await self._do(self._entries.write, entry, failed):
             self._kept.add(gain.attempt)
@@ -124,9 +124,13 @@ class Journal:
         owed, self._owed, self._soon = self._owed, [], None
         return owed
 
-    def _pay(self) -> None:
+    def _leave_owed(self) -> None:
         if self._entries is not None and self._owed:
             self._errands.leave(self._entries.remove, self._take_owed())
+
+    def _pay(self) -> None:
+        self._leave_owed()
+        self._errands.begin()
 
     async def _do(self, call: Call[What], what: What, failed: str) -> bool:
         """Whether the disk did it in time; if not, it may yet. Threads that cannot be started count as its failure."""
