@@ -135,6 +135,7 @@ class Entry(NamedTuple):
     presented: str
     """The hash of the refresh token that it came for."""
     written_at: float
+    """Infinite where that cannot be told."""
 
 
 class Mishap(NamedTuple):

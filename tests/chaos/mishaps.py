@@ -7,7 +7,6 @@ lost with its node, and another one comes in its place, with an empty journal.
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from time import time
 
 import httpx
 
+from chaos.entries import read_entries
 from chaos.evidence import BY_ITSELF, Entry, Evidence, Kind, Mishap, brief
 from chaos.settings import Settings
 from chaos.wires import Wire
@@ -255,9 +255,4 @@ class Fury:
 
 def read_journal(directory: Path) -> tuple[Entry, ...]:
     """The gains that a process left in its journal."""
-    found = []
-    for path in directory.glob("*.gain"):
-        with suppress(FileNotFoundError):
-            gain = json.loads(path.read_bytes())
-            found.append(Entry(brief(gain["outcome"]["hash"] or ""), path.stat().st_mtime))
-    return tuple(found)
+    return tuple(Entry(brief(gain["outcome"]["hash"] or ""), written_at) for gain, written_at in read_entries(directory))

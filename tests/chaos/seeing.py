@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from chaos.entries import read_entries
 from chaos.serving import Server
 from grantkeeper.controller.seals import Seals
 from grantkeeper.core.keyring import Keyring
@@ -108,14 +108,6 @@ def _is_verdict(claim: Claim) -> bool:
     return claim.lost and claim.presentations >= MOST
 
 
-def _uid_in(entry: Path) -> str | None:
-    """Whose gain this is; None when it has just been forgotten."""
-    try:
-        return str(json.loads(entry.read_bytes())["uid"])
-    except FileNotFoundError:
-        return None
-
-
 @dataclass(slots=True)
 class Eyes:
     """Looks with the administrator's rights."""
@@ -137,9 +129,9 @@ class Eyes:
             return None
         return dict(answer.raise_for_status().json())
 
-    def count_entries(self, uid: str) -> int:
-        """How many entries are in the journal for one grant."""
-        return sum(_uid_in(path) == uid for path in self.journal.glob("*.gain"))
+    def find_entries(self, uid: str) -> list[str]:
+        """The attempts that the journal has entries of, for one grant."""
+        return [gain["attempt"] for gain, _ in read_entries(self.journal) if gain["uid"] == uid]
 
     def look(self, name: str) -> Sight:
         """Look at one grant, which may be gone by now."""
@@ -159,7 +151,7 @@ class Eyes:
             dead=self._find_dead(tokens),
             leftovers=self._find_answers(name),
             aside=self._count_aside(uid),
-            entries=self.count_entries(uid),
+            entries=len(self.find_entries(uid)),
         )
 
     def store_as_rival(self, name: str) -> None:

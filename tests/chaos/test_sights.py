@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -66,3 +67,11 @@ async def test_what_is_in_a_journal_is_read(tmp_path: Path) -> None:
     await Journal(tmp_path).write(gain)
     assert [entry.presented for entry in read_journal(tmp_path)] == [brief("f" * 64)]
     assert isinstance(read_journal(tmp_path)[0], Entry)
+
+
+def test_of_entries_in_one_file_what_was_struck_out_is_not_read_and_the_time_of_the_others_is_not_known(tmp_path: Path) -> None:
+    lines = [b'{"outcome": {"hash": "%s"}}' % (letter * 64) for letter in (b"a", b"b", b"c")]
+    (tmp_path / "several.gain").write_bytes(b"\n".join(lines))
+    assert [entry.presented for entry in read_journal(tmp_path)] == [brief(letter * 64) for letter in "abc"]
+    (tmp_path / "several.gain").write_bytes(b"\n".join([lines[0], b"-" + lines[1][1:], lines[2]]))
+    assert read_journal(tmp_path) == (Entry(brief("a" * 64), inf), Entry(brief("c" * 64), inf))

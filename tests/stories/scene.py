@@ -98,6 +98,7 @@ class Scene:
             for uid in list(registry.grants):
                 self.wake_at = await self.controller.keep((GRANT, uid))
             if self.cluster.version == before:
+                await self.controller.keeper.committer.journal.settle()
                 return
         raise AssertionError("the controller goes in circles")
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
-from typing import NoReturn
+from threading import Event, Thread
+from typing import NoReturn, cast
 
 import pytest
 
@@ -18,8 +17,11 @@ from fakes.provider import TOKENS
 from fakes.troubles import Trouble, failing
 from grantkeeper.adapters import journal as journals
 from grantkeeper.adapters.cluster import SECRETS, USERGRANTS
+from grantkeeper.adapters.entries import Entries
+from grantkeeper.adapters.errands import Errands
 from grantkeeper.adapters.journal import Journal
-from grantkeeper.controller import committing
+from grantkeeper.adapters.login import Login
+from grantkeeper.controller import committing, running
 from grantkeeper.errors import Forbidden, KeyringError, Unreachable
 from stories import scene as scenes
 from stories.scene import NAMESPACE, OPERATOR_NAMESPACE, Scene
@@ -167,8 +169,8 @@ def fill(*_: object) -> NoReturn:
 
 async def test_a_disk_that_is_full_at_the_start_keeps_no_entry_from_being_stored(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = await open_killed(by_code=False)
-    for call in ("_write", "_try_out"):
-        monkeypatch.setattr(Journal, call, fill)
+    for call in ("write", "try_out"):
+        monkeypatch.setattr(Entries, call, fill)
     await scene.restart()
     await is_kept(scene, directory)
 
@@ -187,7 +189,7 @@ async def test_a_keyring_that_is_gone_keeps_no_entry_from_being_stored(directory
 
 async def test_while_the_disk_is_full_a_refresh_waits_as_long_as_nothing_is_lost_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = await Scene.open_consented()
-    monkeypatch.setattr(Journal, "_try_out", fill)
+    monkeypatch.setattr(Entries, "try_out", fill)
     await scene.pass_time(DUE)
     await scene.pass_time(timedelta(minutes=13))
     assert scene.provider.sent == []
@@ -205,7 +207,8 @@ async def test_what_came_is_stored_though_no_thread_can_be_started(directory: Pa
         def refuse(*_: object) -> NoReturn:
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+        scene.controller.keeper.committer.journal._errands = Errands("another")  # noqa: SLF001  # whose thread is not started yet
+        monkeypatch.setattr(Thread, "start", refuse)
 
     scene.provider.meanwhile = run_out
     await scene.pass_time(DUE)
@@ -217,15 +220,15 @@ async def test_a_disk_that_hangs_holds_up_no_commit_and_nothing_that_is_stored_s
 ) -> None:
     scene = await Scene.open_consented()
     scene.provider.answer = NEXT
-    goes_on, has_written, write = Event(), asyncio.Event(), Journal._write  # noqa: SLF001
+    goes_on, has_written, write = Event(), asyncio.Event(), Entries.write
     loop = asyncio.get_running_loop()
 
-    def hang(journal: Journal, name: str, content: bytes) -> None:
+    def hang(entries: Entries, gains: list[tuple[str, bytes]]) -> None:
         goes_on.wait()
-        write(journal, name, content)
+        write(entries, gains)
         loop.call_soon_threadsafe(has_written.set)
 
-    monkeypatch.setattr(Journal, "_write", hang)
+    monkeypatch.setattr(Entries, "write", hang)
     monkeypatch.setattr(journals, "WITHIN", 0.05)
     await scene.pass_time(DUE)
     await is_kept(scene, directory)
@@ -283,7 +286,7 @@ async def test_a_commit_that_is_refused_waits_in_the_journal_and_nothing_is_pres
 
 async def test_what_no_disk_has_is_tried_as_long_as_the_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = await open_due(by_code=False)
-    monkeypatch.setattr(Journal, "_write", fill)
+    monkeypatch.setattr(Entries, "write", fill)
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", REFUSED, concerns=is_commit, times=20))
     committer = scene.controller.keeper.committer
     await scene.settle()
@@ -317,3 +320,70 @@ async def test_a_commit_goes_on_whatever_it_meets(directory: Path, error: Except
     scene.cluster.troubles.append(Trouble("replace", "secrets/grant-", failing(error), concerns=is_commit, times=2))
     await scene.settle()
     await is_kept(scene, directory)
+
+
+# What is stored, and lies there still
+
+
+@pytest.fixture
+def slow_to_forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before what was stored is forgotten."""
+    monkeypatch.setattr(Journal, "forget_soon", lambda *_: None)
+
+
+@pytest.mark.usefixtures("slow_to_forget")
+async def test_an_entry_that_was_stored_does_nothing(directory: Path) -> None:
+    scene = await open_due(by_code=False)
+    await scene.settle()
+    assert len(entries(directory)) == 2, "of the code and of the refresh token"
+    version = (await scene.sealed()).resource_version
+    (directory / min(entries(directory), key=lambda name: (directory / name).stat().st_mtime_ns)).unlink()
+    await scene.restart()
+    assert (await scene.sealed()).resource_version == version
+    await is_kept(scene, directory)
+
+
+@pytest.mark.usefixtures("slow_to_forget")
+async def test_of_one_grant_the_older_entry_is_looked_at_first(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await open_killed(by_code=False)
+    assert len(entries(directory)) == 2
+    read = Entries.read
+    monkeypatch.setattr(Entries, "read", lambda entries: sorted(read(entries), key=lambda gain: -gain.meta.generation))
+    await scene.restart()
+    await is_kept(scene, directory)
+
+
+class Watching:
+    """Watches that bring nothing."""
+
+    readable: frozenset[str] = frozenset()
+    followed: asyncio.Event
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.begun = asyncio.Event()
+        self.begun.set()
+
+    def start(self) -> None:
+        """Nothing begins."""
+
+    def stop(self) -> None:
+        """Nothing ends."""
+
+    def follow(self, _: frozenset[str]) -> None:
+        """Everything has been read."""
+        self.followed.set()
+
+
+async def test_a_clean_end_leaves_no_entry(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "SOON", 3600.0)
+    monkeypatch.setattr(running, "Watches", Watching)
+    monkeypatch.setattr(running, "collect_less", lambda: None)
+    Watching.followed = asyncio.Event()
+    scene = await open_due(by_code=False)
+    await scene.controller.keep((running.GRANT, scene.uid))
+    assert len(entries(directory)) == 1
+    working = asyncio.create_task(scene.controller.work(cast("Login", None)))
+    await asyncio.wait_for(Watching.followed.wait(), 10)
+    scene.controller.end()
+    await asyncio.wait_for(working, 10)
+    assert entries(directory) == []

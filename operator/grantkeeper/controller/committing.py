@@ -67,7 +67,8 @@ class Committer:
             if fate is _Fate.LATE:
                 await self._hand_over(gain)
             if fate is _Fate.STORED:
-                await self.forget(gain)
+                self.left.pop(gain.attempt, None)
+                self.journal.forget_soon(gain.attempt)
                 reach("commit.forgotten")
         if fate is _Fate.LATE:
             raise NotFound("the grant was released while this was on its way")
@@ -107,7 +108,7 @@ class Committer:
 
     async def replay(self) -> None:
         """Store what an earlier life of this Pod had gained and could not store. Before anything else is done."""
-        for gain in list(self.journal.read()):
+        for gain in sorted(self.journal.read(), key=lambda gain: gain.meta.generation):  # of one grant's, the newest last
             try:
                 await self._replay(gain)
             except Unstored as error:

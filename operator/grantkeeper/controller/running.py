@@ -92,6 +92,7 @@ class Controller:
         await self._ended.wait()
         log.info("ending: what is in flight is finished")
         await asyncio.gather(self.agenda.drain(), self.looks.drain())
+        await self.keeper.committer.journal.settle()
         for chore in chores:
             chore.cancel()
         watches.stop()
