@@ -105,6 +105,23 @@ async def test_a_disk_that_was_good_a_moment_ago_is_not_tried_out_again(
     assert len(tried) == tries
 
 
+async def test_what_was_written_or_could_not_be_says_whether_the_disk_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr(Entries, "try_out", lambda *_: tried.append(1))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal = Journal(tmp_path)
+    await journal.write(GAIN)
+    assert await journal.can_write()
+    assert not tried
+    monkeypatch.setattr(Entries, "write", fail)
+    await journal.write(GAIN)
+    assert await journal.can_write()
+    assert tried
+
+
 async def test_nothing_unfinished_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "by a kill.unfinished").write_bytes(b"")
     journal = Journal(tmp_path)

@@ -188,6 +188,7 @@ async def test_a_keyring_that_is_gone_keeps_no_entry_from_being_stored(directory
 
 
 async def test_while_the_disk_is_full_a_refresh_waits_as_long_as_nothing_is_lost_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "GOOD_FOR", 0.0)  # the consent was written in the very second in which this story is played
     scene = await Scene.open_consented()
     monkeypatch.setattr(Entries, "try_out", fill)
     await scene.pass_time(DUE)

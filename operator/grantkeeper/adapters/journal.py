@@ -70,8 +70,8 @@ class Journal:
         now = asyncio.get_running_loop().time()
         if self._entries is None or now < self._good_until:
             return True
-        if is_good := await self._do(self._entries.try_out, None, "the journal cannot be written"):
-            self._good_until = now + GOOD_FOR
+        is_good = await self._do(self._entries.try_out, None, "the journal cannot be written")
+        self._good_until = now + GOOD_FOR if is_good else 0.0
         return is_good
 
     async def write(self, gain: Gain) -> bool:
@@ -82,8 +82,10 @@ class Journal:
         entry = gain.attempt, gain.model_dump_json().encode()
         self._leave_owed()  # so that of one grant no entry is there beside a later one when that is stored
         failed = "the journal cannot be written; only the API server can keep this"
+        now = asyncio.get_running_loop().time()
         if is_written := await self._do(self._entries.write, entry, failed):
             self._kept.add(gain.attempt)
+        self._good_until = now + GOOD_FOR if is_written else 0.0
         return is_written
 
     def holds(self, gain: Gain) -> bool:

@@ -75,13 +75,14 @@ class Agenda:
         if len(self._heap) > 2 * len(self._due) + SLACK:
             self._heap = [(due, next(self._order), waiting) for waiting, due in self._due.items()]
             heapq.heapify(self._heap)
-        self._stirred.set()
+        if moment <= now or self._heap[0][2] == subject:
+            self._stirred.set()  # else it sleeps until something that is due before this one
 
     @contextmanager
     def aside(self, subject: Subject) -> Iterator[None]:
         """Let the pass over a subject take no place while it waits for a server; how many do that is limited elsewhere."""
-        self._aside.add(subject)
-        self._stirred.set()
+        with self._making_room():
+            self._aside.add(subject)
         try:
             yield
         finally:
@@ -141,12 +142,20 @@ class Agenda:
             log.exception("a pass failed unexpectedly and is repeated", kind=subject[0], subject=subject[1])
             wake_at = self.clock() + REPEAT_AFTER
         finally:
-            del self._under_way[subject], self._began[subject]
+            with self._making_room():
+                del self._under_way[subject], self._began[subject]
             if subject in self._again:
                 self._again.discard(subject)
                 self.wake(subject)
             elif wake_at is not None:
                 self.wake(subject, wake_at)
+
+    @contextmanager
+    def _making_room(self) -> Iterator[None]:
+        """Where every place was taken, whoever waits for one may begin after this."""
+        had_room = self._has_room()
+        yield
+        if not had_room:
             self._stirred.set()
 
     def _has_room(self) -> bool:
