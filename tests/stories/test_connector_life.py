@@ -247,7 +247,7 @@ async def test_a_client_secret_is_read_anew_after_a_second_and_at_once_when_the_
     name, connectors = (NAMESPACE, "calendar"), scene.controller.connectors
 
     async def secret() -> str:
-        held = (await connectors.client(name)).client.secret
+        held = (await connectors.client(scene.controller.registry.connectors[name])).client.secret
         return held.get_secret_value() if held is not None else ""
 
     await scene.pass_time(timedelta(seconds=10))
@@ -263,7 +263,7 @@ async def test_a_client_secret_is_read_anew_after_a_second_and_at_once_when_the_
 
 
 class SlowReads:
-    """The client's Secret is read slowly: each read waits until it may go on, and the first may fail."""
+    """The client's Secret is read slowly: each read waits until it may go on, and may fail then."""
 
     def __init__(self, scene: Scene, *, fails: bool = False) -> None:
         self.begun = 0
@@ -280,7 +280,8 @@ class SlowReads:
 
 async def ask_at_once(scene: Scene, count: int) -> list[asyncio.Task[Remembered]]:
     """So many who need the client at the same moment, and wait for its secret by now."""
-    asking = [asyncio.create_task(scene.controller.connectors.client((NAMESPACE, "calendar"))) for _ in range(count)]
+    calendar = scene.controller.registry.connectors[NAMESPACE, "calendar"]
+    asking = [asyncio.create_task(scene.controller.connectors.client(calendar)) for _ in range(count)]
     for _ in range(5):
         await asyncio.sleep(0)
     return asking
@@ -334,17 +335,37 @@ async def test_a_read_of_a_client_secret_that_may_bring_an_old_one_is_not_shared
     assert reads.begun == 2
 
 
+async def test_a_slow_read_of_a_client_secret_that_ends_last_brings_no_old_one_back() -> None:
+    scene = await open_confidential()
+    calendar, connectors = scene.controller.registry.connectors[NAMESPACE, "calendar"], scene.controller.connectors
+    await scene.pass_time(timedelta(seconds=10))
+    scene.hands[0] += timedelta(seconds=1)
+    may_end = asyncio.Event()
+
+    async def wait() -> None:
+        await may_end.wait()
+
+    scene.cluster.troubles.append(Trouble("get", "secrets/client", wait, is_late=True))
+    slow = (await ask_at_once(scene, 1))[0]
+    await scene.cluster.patch(SECRETS, NAMESPACE, "client", {"data": client_secret("second")["data"]})
+    scene.hands[0] += timedelta(seconds=1)
+    assert (await connectors.client(calendar)).client.secret == SecretStr("second")
+    may_end.set()
+    await slow
+    assert (await connectors.client(calendar)).client.secret == SecretStr("second")
+
+
 async def test_what_the_spec_or_the_server_says_anew_is_what_a_client_is_made_from() -> None:
     scene = await open_confidential()
     name, connectors = (NAMESPACE, "calendar"), scene.controller.connectors
-    before = await connectors.client(name)
-    assert await connectors.client(name) is before, "nothing has changed"
+    before = await connectors.client(scene.controller.registry.connectors[name])
+    assert await connectors.client(scene.controller.registry.connectors[name]) is before, "nothing has changed"
     await scene.patch_connector(tokenParameters={"audience": "calendars"})
     scene.tell_news()
-    assert (await connectors.client(name)).client.token_parameters == {"audience": "calendars"}
+    assert (await connectors.client(scene.controller.registry.connectors[name])).client.token_parameters == {"audience": "calendars"}
     scene.provider.metadata[ISSUER] = {**METADATA, "token_endpoint": f"{ISSUER}/tokens"}
     await scene.pass_time(timedelta(minutes=11))
-    assert (await connectors.client(name)).client.endpoints.token == f"{ISSUER}/tokens"
+    assert (await connectors.client(scene.controller.registry.connectors[name])).client.endpoints.token == f"{ISSUER}/tokens"
 
 
 async def test_a_client_secret_that_changed_at_the_server_costs_nothing_while_the_token_lives() -> None:

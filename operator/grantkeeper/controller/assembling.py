@@ -21,6 +21,7 @@ from grantkeeper.controller.clientsecrets import ClientSecrets
 from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
+from grantkeeper.controller.declaring import Declarer
 from grantkeeper.controller.delivering import Deliverer
 from grantkeeper.controller.discovering import Discoverer
 from grantkeeper.controller.exchanging import Exchanger
@@ -120,16 +121,20 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
     announcer = Announcer(cluster, clock, settings.pod_name)
     connectors = Connectors(
         registry,
-        cluster,
         Discoverer(provider, meter, load_presets() if presets is None else presets),
-        settings.external_url,
         clock,
         changed=wake_users,
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
-        count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
         key_sets=KeySets(provider, clock, meter),
         pacer=pacer,
-        announcer=announcer,
+        declarer=Declarer(
+            registry,
+            cluster,
+            announcer,
+            settings.external_url,
+            clock,
+            count_later=lambda name: looks.wake((COUNT, "/".join(name)), clock() + COUNT_AFTER),
+        ),
         secrets=ClientSecrets(cluster, clock),
     )
     comparer, respect = Comparer(registry), Respect(holder, cluster, settings.namespace)

@@ -73,10 +73,6 @@ class ClientSecrets:
         reading = self._find_of_use(connector)
         return await (asyncio.shield(reading.task) if reading is not None else self.read(connector))
 
-    def are_known(self, connector: OAuthConnector) -> bool:
-        """Whether they were read a moment ago, and can be used."""
-        return (reading := self._find_of_use(connector)) is not None and reading.has_found
-
     def forget(self, namespace: str, name: str) -> None:
         """The connector is gone."""
         self._readings.pop((namespace, name), None)

@@ -1,4 +1,4 @@
-"""Connectors: what is learned of each server and client, kept in memory, and said in status.
+"""Connectors: what is learned of each server and client, kept in memory.
 
 Nothing of it is stored: it is learned again after a restart. What was learned stays in use while the server is away, and
 the client of a connector that was deleted stays known as long as this process lives, so that its grants can still be revoked.
@@ -12,25 +12,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from pydantic import SecretStr
 
-from grantkeeper.adapters.cluster import OAUTHCONNECTORS, Cluster
-from grantkeeper.controller.announcing import Announcer
 from grantkeeper.controller.clientsecrets import ClientSecrets
+from grantkeeper.controller.declaring import Declarer
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.core.clientsecrets import note_client_secrets
-from grantkeeper.core.conditions import find_turn
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
 from grantkeeper.core.oauth import Client
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.rejections import note_rejected
-from grantkeeper.core.reporting import describe_connector, patch_status
-from grantkeeper.core.servers import show_server
 from grantkeeper.core.standing import (
     Problem,
     Standing,
@@ -42,16 +37,12 @@ from grantkeeper.core.standing import (
     note_sign,
     note_unanswered,
 )
-from grantkeeper.errors import ClusterError, Conflict, NotFound, ProviderError
+from grantkeeper.errors import ClusterError, ProviderError
 from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec
-
-log = structlog.get_logger()
 
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
-SAY_AGAIN = timedelta(seconds=1)
-"""How soon it is looked at again when its status could not be written, because it had just changed."""
 WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
 
 
@@ -78,20 +69,16 @@ class Connectors:
     """All that is known of the servers and clients."""
 
     registry: Registry
-    cluster: Cluster
     discoverer: Discoverer
-    external_url: str
     clock: Callable[[], datetime]
     changed: Callable[[Name], None]
     """Called when what is known of a connector has changed, so that its grants are looked at."""
     look: Callable[[Name], None]
     """Called to have a connector looked at again."""
-    count_later: Callable[[Name], None]
-    """Called to have a connector's grants counted in a while: grants come and go in crowds, and each write wakes whoever watches."""
     key_sets: KeySets
     pacer: Pacer
     """Told whenever something is learned that may let a connector's grants go on, or keep them."""
-    announcer: Announcer
+    declarer: Declarer
     secrets: ClientSecrets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
@@ -99,10 +86,6 @@ class Connectors:
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
         return self._standings.get(name, Standing())
-
-    def redirect_uri(self, name: Name) -> str:
-        """The redirect URI of a connector: distinct for each, so that answers cannot be mixed up (RFC 9700 section 4.4)."""
-        return f"{self.external_url}/callback/{name[0]}/{name[1]}"
 
     async def keep(self, name: Name) -> datetime | None:
         """Look at one connector, say what was found, and when to look again."""
@@ -121,8 +104,12 @@ class Connectors:
             lapsed = note_change(lapsed, self.clock())  # what was rejected before may do now
         self._put(name, lapsed)
         read = await self.secrets.read(connector)
+        if self._is_replaced(connector):
+            return self.clock()
         self._put(name, note_client_secrets(self.standing(name), *read, self.clock()))  # a request may have shown something meanwhile
         found = await self._look_at_server(connector)
+        if self._is_replaced(connector):
+            return self.clock()
         self._put(name, replace(self.standing(name), **found, generation=connector.metadata.generation, is_judged=True))
         if before.fetch_problem is not None and self.standing(name).fetch_problem is None:
             self._put(name, note_sign(self.standing(name), self.clock()))
@@ -132,36 +119,40 @@ class Connectors:
         if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, lapsed.healed_at):
             self.changed(name)
         self.pacer.serve(name)
-        is_said = await self._report(connector, standing)
+        await self.declarer.declare(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
         again_at = self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
-        return min(again_at, standing.rests_until or again_at) if is_said else self.clock() + SAY_AGAIN
+        return min(again_at, standing.rests_until or again_at)
 
     def notice_grants(self, name: Name) -> None:
         """The grants of a connector have changed: they are counted in a while, where there are more or fewer than its status says."""
         connector = self.registry.connectors.get(name)
         if connector is not None and connector.status.grants != self.registry.count_grants(name):
-            self.count_later(name)
+            self.declarer.count_later(name)
 
     async def count(self, name: Name) -> None:
         """Say how many grants a connector has now. One that is still to be judged is left to that, which says it too."""
         connector, standing = self.registry.connectors.get(name), self.standing(name)
-        if connector is None or (standing.uid, standing.generation) != (connector.metadata.uid, connector.metadata.generation):
-            return
-        if not await self._report(connector, standing, is_counting=True):
-            self.count_later(name)
+        if connector is not None and (standing.uid, standing.generation) == (connector.metadata.uid, connector.metadata.generation):
+            await self.declarer.declare(connector, standing, is_counting=True)
 
-    async def client(self, name: Name) -> Remembered:
-        """The client as it is to be used now. Its secret is read anew after a second, so a changed one counts at once."""
+    async def client(self, of: OAuthConnector) -> Remembered:
+        """The client of this connector as it is to be used now; ConnectorUnready where another one bears its name by now.
+
+        For what is presented by it must reach no other server. Its secret is read anew after a second, so a changed one counts at once.
+        """
+        name = (of.metadata.namespace, of.metadata.name)
         connector = self.registry.connectors.get(name)
-        if connector is None:
+        if connector is None or connector.metadata.uid != of.metadata.uid:
             raise ConnectorUnready
         standing = self._start(name, connector)
         is_good = standing.secret_problem is None and standing.noted is None and standing.rejected_secret is None
-        if not (is_good and self.secrets.are_known(connector)):  # where something was noted since, they may be others by now
-            read = await (self.secrets.share(connector) if is_good else self.secrets.read(connector))
-            self._learn(name, note_client_secrets(self.standing(name), *read, self.clock()))
+        read = await (self.secrets.share(connector) if is_good else self.secrets.read(connector))  # what was noted may have changed them
+        if self._is_replaced(connector):
+            raise ConnectorUnready
+        if (known := note_client_secrets(self.standing(name), *read, self.clock())) is not self.standing(name):
+            self._learn(name, known)
         standing = self.standing(name)
         if standing.endpoints is None or standing.secret_problem is not None:
             raise ConnectorUnready
@@ -175,7 +166,8 @@ class Connectors:
         with suppress(ConnectorUnready, ClusterError):
             if name in self.registry.connectors and not self.standing(name).is_judged:
                 await self.keep(name)
-            await self.client(name)
+            if (connector := self.registry.connectors.get(name)) is not None:
+                await self.client(connector)
         return self._remembered.get(name)
 
     def note_problem(self, name: Name, problem: Problem | None) -> None:
@@ -221,6 +213,10 @@ class Connectors:
             self._put(name, Standing(uid=connector.metadata.uid))
         return self.standing(name)
 
+    def _is_replaced(self, connector: OAuthConnector) -> bool:
+        """Whether another one bears its name by now, or none: what was found out of this one is not to be mixed into what is known."""
+        return self.standing((connector.metadata.namespace, connector.metadata.name)).uid != connector.metadata.uid
+
     def _put(self, name: Name, standing: Standing) -> None:
         self._standings[name] = standing
 
@@ -246,34 +242,6 @@ class Connectors:
             if (habits := self.discoverer.habits(connector)).issuer is None:
                 return away | {"endpoints": stated_endpoints(habits)}
             return away if known is not None else away | {"metadata_problem": Problem(Reason.DISCOVERY_FAILED, _blame(connector, error))}
-
-    async def _report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False) -> bool:
-        """Say what holds; False where somebody wrote first, be it that the grants were counted.
-
-        How many grants there are is said with it, and by itself only where that is what is being done.
-        """
-        name = (connector.metadata.namespace, connector.metadata.name)
-        verdicts, grants = judge_connector(standing), self.registry.count_grants(name)
-        server = show_server(standing.endpoints) if standing.endpoints is not None else None
-        desired = describe_connector(connector, verdicts, server, redirect_uri=self.redirect_uri(name), grants=grants, now=self.clock())
-        patch = patch_status(connector.status, desired, connector.metadata.resource_version)
-        if patch is None:
-            return True
-        if patch["status"].keys() == {"grants"} and not is_counting:
-            self.count_later(name)
-            return True
-        try:
-            body = await self.cluster.patch(OAUTHCONNECTORS, *name, patch, subresource="status")
-        except Conflict:
-            return False
-        except NotFound:
-            return True
-        self.registry.note_connector(body)
-        log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
-        if (ready := find_turn(connector.status.conditions, verdicts)) is not None:
-            message = ready.message or "Grants can rely on it."
-            await self.announcer.announce(connector, ready.reason, message, is_warning=not ready.holds)
-        return True
 
 
 def _blame(connector: OAuthConnector, error: ProviderError) -> str:

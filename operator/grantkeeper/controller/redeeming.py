@@ -46,14 +46,14 @@ class Redeemer:
         requests = self.seals.open_requests(sealed, connector.spec)
         request = find(requests, answer.request)
         try:
-            remembered = await self.presenter.connectors.client(name)
+            remembered = await self.presenter.connectors.client(connector)
         except ConnectorUnready:
             return
         judgement = judge_answer(
             answer,
             request,
             connector=connector.metadata.name,
-            redirect_uri=self.presenter.connectors.redirect_uri(name),
+            redirect_uri=self.presenter.connectors.declarer.redirect_uri(name),
             endpoints=remembered.client.endpoints,
             now=self.presenter.clock(),
         )

@@ -80,7 +80,7 @@ class Refresher:
             return
         reach("refresh.opened")
         try:
-            remembered = await self.presenter.connectors.client(grant.connector_name)
+            remembered = await self.presenter.connectors.client(connector)
         except ConnectorUnready:
             return
         key = self.seals.prepare()
