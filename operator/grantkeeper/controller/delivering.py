@@ -118,7 +118,7 @@ class Deliverer:
             return
         reach("deliver.written")
         self.meter.count_delivery()
-        log.info("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
+        log.debug("delivered", namespace=copy.namespace, grant=gathered.grant.metadata.name, secret=copy.name, created=False)
 
     async def _note_anew(self, copy: rendering.DeliveredCopy) -> None:
         try:
