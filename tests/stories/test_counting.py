@@ -20,7 +20,7 @@ SUBJECT = (COUNT, f"{NAMESPACE}/calendar")
 def listen(scene: Scene) -> list[Name]:
     """The connectors whose grants are to be counted in a while."""
     later: list[Name] = []
-    scene.controller.connectors.declarer.count_later = later.append
+    scene.controller.connectors.reporter.count_later = later.append
     return later
 
 

@@ -21,7 +21,6 @@ from grantkeeper.controller.clientsecrets import ClientSecrets
 from grantkeeper.controller.committing import Committer
 from grantkeeper.controller.comparing import Comparer
 from grantkeeper.controller.connecting import Connectors
-from grantkeeper.controller.declaring import Declarer
 from grantkeeper.controller.delivering import Deliverer
 from grantkeeper.controller.discovering import Discoverer
 from grantkeeper.controller.exchanging import Exchanger
@@ -38,6 +37,7 @@ from grantkeeper.controller.redeeming import Redeemer
 from grantkeeper.controller.refreshing import Refresher
 from grantkeeper.controller.registry import Name, Registry
 from grantkeeper.controller.releasing import Releaser
+from grantkeeper.controller.reporting import Reporter
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.controller.respecting import Respect
 from grantkeeper.controller.revoking import Revoker
@@ -127,7 +127,7 @@ async def assemble(  # noqa: PLR0913  # what one life of the process is given
         look=lambda name: looks.wake((CONNECTOR, "/".join(name))),
         key_sets=KeySets(provider, clock, meter),
         pacer=pacer,
-        declarer=Declarer(
+        reporter=Reporter(
             registry,
             cluster,
             announcer,

@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from grantkeeper.controller.clientsecrets import ClientSecrets
-from grantkeeper.controller.declaring import Declarer
 from grantkeeper.controller.discovering import Discoverer, ca_bundle, stated_endpoints
 from grantkeeper.controller.keysets import KeySets
 from grantkeeper.controller.pacing import Pacer
 from grantkeeper.controller.registry import Name, Registry
+from grantkeeper.controller.reporting import Reporter
 from grantkeeper.core.clientsecrets import note_client_secrets
 from grantkeeper.core.messages import Request
 from grantkeeper.core.metadata import Endpoints, MetadataError
@@ -78,7 +78,7 @@ class Connectors:
     key_sets: KeySets
     pacer: Pacer
     """Told whenever something is learned that may let a connector's grants go on, or keep them."""
-    declarer: Declarer
+    reporter: Reporter
     secrets: ClientSecrets
     _standings: dict[Name, Standing] = field(default_factory=dict)
     _remembered: dict[Name, Remembered] = field(default_factory=dict)
@@ -86,6 +86,10 @@ class Connectors:
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
         return self._standings.get(name, Standing())
+
+    def redirect_uri(self, name: Name) -> str:
+        """Where the server of a connector sends people back to, as its status says."""
+        return self.reporter.redirect_uri(name)
 
     async def keep(self, name: Name) -> datetime | None:
         """Look at one connector, say what was found, and when to look again."""
@@ -119,7 +123,7 @@ class Connectors:
         if (standing.is_ready, standing.endpoints, standing.healed_at) != (before.is_ready, before.endpoints, lapsed.healed_at):
             self.changed(name)
         self.pacer.serve(name)
-        await self.declarer.declare(connector, standing)
+        await self.reporter.report(connector, standing)
         if standing.is_ready and standing.endpoints is not None and standing.endpoints.jwks is not None:
             await self.key_sets.keep(name, standing.endpoints.jwks, ca_bundle(connector))
         again_at = self.clock() + (LOOK_ROUTINELY if standing.is_ready and standing.fallback_problem is None else LOOK_AGAIN)
@@ -129,13 +133,13 @@ class Connectors:
         """The grants of a connector have changed: they are counted in a while, where there are more or fewer than its status says."""
         connector = self.registry.connectors.get(name)
         if connector is not None and connector.status.grants != self.registry.count_grants(name):
-            self.declarer.count_later(name)
+            self.reporter.count_later(name)
 
     async def count(self, name: Name) -> None:
         """Say how many grants a connector has now. One that is still to be judged is left to that, which says it too."""
         connector, standing = self.registry.connectors.get(name), self.standing(name)
         if connector is not None and (standing.uid, standing.generation) == (connector.metadata.uid, connector.metadata.generation):
-            await self.declarer.declare(connector, standing, is_counting=True)
+            await self.reporter.report(connector, standing, is_counting=True)
 
     async def client(self, of: OAuthConnector) -> Remembered:
         """The client of this connector as it is to be used now; ConnectorUnready where another one bears its name by now.

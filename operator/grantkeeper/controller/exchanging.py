@@ -123,7 +123,7 @@ class Exchanger:
             question.client,
             code=code,
             verifier=question.request.verifier if question.client.pkce else None,
-            redirect_uri=self.presenter.connectors.declarer.redirect_uri(question.name),
+            redirect_uri=self.presenter.connectors.redirect_uri(question.name),
         )
 
         sent_at = self.presenter.clock()

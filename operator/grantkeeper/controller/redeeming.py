@@ -53,7 +53,7 @@ class Redeemer:
             answer,
             request,
             connector=connector.metadata.name,
-            redirect_uri=self.presenter.connectors.declarer.redirect_uri(name),
+            redirect_uri=self.presenter.connectors.redirect_uri(name),
             endpoints=remembered.client.endpoints,
             now=self.presenter.clock(),
         )

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Declarer:
+class Reporter:
     """Writes the statuses of connectors."""
 
     registry: Registry
@@ -37,7 +37,7 @@ class Declarer:
         """The redirect URI of a connector: distinct for each, so that answers cannot be mixed up (RFC 9700 section 4.4)."""
         return f"{self.external_url}/callback/{name[0]}/{name[1]}"
 
-    async def declare(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False, is_again: bool = False) -> None:
+    async def report(self, connector: OAuthConnector, standing: Standing, *, is_counting: bool = False, is_again: bool = False) -> None:
         """Say what holds. How many grants there are is said with it, and by itself only where that is what is being done."""
         name = (connector.metadata.namespace, connector.metadata.name)
         verdicts, grants = judge_connector(standing), self.registry.count_grants(name)
@@ -57,7 +57,7 @@ class Declarer:
             if is_again:
                 self.count_later(name)
             elif (latest := await self._reread(connector)) is not None:
-                await self.declare(latest, standing, is_counting=is_counting, is_again=True)
+                await self.report(latest, standing, is_counting=is_counting, is_again=True)
             return
         self.registry.note_connector(body)
         log.info("connector judged", namespace=name[0], connector=name[1], ready=standing.is_ready)
