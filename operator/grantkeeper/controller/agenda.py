@@ -17,6 +17,7 @@ from itertools import count
 
 import structlog
 
+from grantkeeper.core.pacing import QUARTER
 from grantkeeper.errors import GrantkeeperError
 
 log = structlog.get_logger()
@@ -27,8 +28,8 @@ REPEAT_AFTER = timedelta(seconds=5)
 SLACK = 1000
 """So many entries beyond twice the subjects may be out of date before the heap is made anew."""
 
-TOGETHER = timedelta(milliseconds=250)
-"""What falls due within so long a time is begun together, at its end. The same work costs a process that sleeps in between far more."""
+TOGETHER = QUARTER
+"""What falls due within so long a time is begun together, at its end, as the limits of connectors let it be."""
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 

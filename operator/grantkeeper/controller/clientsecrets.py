@@ -43,14 +43,11 @@ class Reading:
 
     def is_of_use(self, connector: OAuthConnector, now: datetime) -> bool:
         """Whether it was begun a moment ago, for this very version of the connector, and has not failed."""
-        is_young = self.connector is connector and timedelta() <= now - self.begun_at < KEPT_FOR
-        return is_young and (not self.task.done() or self.has_found)
-
-    @property
-    def has_found(self) -> bool:
-        """Whether it is done, and what it found can be used."""
-        is_read = self.task.done() and not self.task.cancelled() and self.task.exception() is None
-        return is_read and not isinstance(self.task.result()[0], Problem)
+        if self.connector is not connector or not timedelta() <= now - self.begun_at < KEPT_FOR:
+            return False
+        if not self.task.done():
+            return True
+        return not self.task.cancelled() and self.task.exception() is None and not isinstance(self.task.result()[0], Problem)
 
 
 @dataclass(slots=True)
@@ -70,16 +67,14 @@ class ClientSecrets:
 
     async def share(self, connector: OAuthConnector) -> tuple[Found, Found]:
         """The same, by a read that was begun a moment ago where there is one."""
-        reading = self._find_of_use(connector)
-        return await (asyncio.shield(reading.task) if reading is not None else self.read(connector))
+        reading = self._readings.get((connector.metadata.namespace, connector.metadata.name))
+        if reading is None or not reading.is_of_use(connector, self.clock()):
+            return await self.read(connector)
+        return await asyncio.shield(reading.task)
 
     def forget(self, namespace: str, name: str) -> None:
         """The connector is gone."""
         self._readings.pop((namespace, name), None)
-
-    def _find_of_use(self, connector: OAuthConnector) -> Reading | None:
-        reading = self._readings.get((connector.metadata.namespace, connector.metadata.name))
-        return reading if reading is not None and reading.is_of_use(connector, self.clock()) else None
 
 
 async def _read_both(cluster: Cluster, connector: OAuthConnector) -> tuple[Found, Found]:

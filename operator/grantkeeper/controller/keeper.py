@@ -22,7 +22,7 @@ from grantkeeper.controller.registry import Registry
 from grantkeeper.controller.releasing import Releaser
 from grantkeeper.controller.requesting import Asker
 from grantkeeper.core.conditions import find_turn
-from grantkeeper.core.planning import Act, Plan, Step, find_steps, judge, needs_turn
+from grantkeeper.core.planning import Act, Plan, Step, find_steps, needs_turn, plan
 from grantkeeper.core.reasons import Reason
 from grantkeeper.core.refreshing import rank_of_refresh
 from grantkeeper.core.reporting import describe_grant, patch_status
@@ -82,12 +82,12 @@ class Keeper:
             steps = find_steps(gathered.facts)
             if _is_restored(gathered) and not is_said:
                 is_said = True  # before anything is presented
-                if not await self._report(gathered, judge(gathered.facts, steps)):
+                if not await self._report(gathered, plan(gathered.facts, steps)):
                     return self.clock()
                 continue
             step = next((step for step in steps if taken[step] < TRIES_A_PASS), None)
             if step is None or taken.total() >= STEPS_A_PASS:
-                decided = judge(gathered.facts, steps)
+                decided = plan(gathered.facts, steps)
                 if not needs_turn(gathered.facts, steps):
                     self.pacer.leave(uid)
                 return self._wake_at(decided) if await self._report(gathered, decided) else self.clock()

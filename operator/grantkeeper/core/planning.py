@@ -55,14 +55,12 @@ class Plan:
     """The same of Authorized's: that a set came second."""
 
 
-def plan(facts: Facts) -> Plan:
-    """Judge the facts: pure, so that every situation is a row of a table."""
-    return judge(facts, find_steps(facts))
+def plan(facts: Facts, steps: tuple[Step, ...] | None = None) -> Plan:
+    """Judge the facts: pure, so that every situation is a row of a table. `steps` where they have been found already.
 
-
-def judge(facts: Facts, steps: tuple[Step, ...]) -> Plan:
-    """The plan of which these are the steps. It need not be known while one of them is taken: other things hold after that."""
-    verdicts = summarize(tuple(check(facts) for check in CHECKS))
+    The rest need not be known while a step is taken: other things hold after that.
+    """
+    verdicts, steps = summarize(tuple(check(facts) for check in CHECKS)), find_steps(facts) if steps is None else steps
     return Plan(verdicts, steps=steps, wake_at=_wake_at(facts), notice=warn_of_end(facts), aside=describe_aside(facts))
 
 
