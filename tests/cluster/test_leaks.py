@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -124,11 +125,12 @@ def _play(run: Run) -> None:
     _consent_after_a_denial_and_a_failure(run)
     run.consent("bob")
     run.consent_anew("alice")
-    stage.wait_ready("bob")
+    _wait_between_refreshes(stage)
     stage.installation.controller.kill()
     stage.installation.controller.start()
     for grant in ("alice", "bob"):
         stage.wait_refreshed(grant, status(stage.wait_ready(grant))["tokenGeneration"])
+    _wait_between_refreshes(stage)
     server.stop()
     try:
         stage.wait_grant("alice", lambda grant: status(grant).get("failedRefreshes", 0) > 0)
@@ -141,6 +143,16 @@ def _play(run: Run) -> None:
     for grant in ("alice", "bob"):
         stage.delete(stage.grant_path(grant))
         _wait_gone(stage, grant)
+
+
+def _wait_between_refreshes(stage: Stage) -> None:
+    """Until no refresh is near: what ends while an answer is under way costs a consent with strict rotation, now and then."""
+
+    def is_quiet() -> bool:
+        soon = datetime.now(UTC) + timedelta(seconds=1.5)
+        return all(datetime.fromisoformat(status(stage.wait_ready(grant))["nextRefreshTime"]) > soon for grant in ("alice", "bob"))
+
+    wait_for(is_quiet, "a moment between two refreshes")
 
 
 def _consent_after_a_denial_and_a_failure(run: Run) -> None:
