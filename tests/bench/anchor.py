@@ -1,9 +1,9 @@
 """What the figures stand beside: the same API server asked in the barest way, in a process of its own.
 
 `python -m bench.anchor patch <report> <a second> <seconds> <pids>` patches Secrets at a rate: one aiohttp session, orjson, nothing else.
-`python -m bench.anchor refresh <report> <a second> <seconds> <url> <ca>` makes the calls of a refresh so: four patches, a request over a
-connection of its own to a server whose certificate <ca> has signed, and a watch that brings the patches back. What a refresh costs above
-that is what is decided, sealed, kept and told.
+`python -m bench.anchor refresh <report> <a second> <seconds> <url> <ca>` makes the calls of a refresh so: four patches, a request to a
+server whose certificate <ca> has signed, and a watch that brings the patches back. What a refresh costs above that is what is decided,
+sealed, kept and told.
 `python -m bench.anchor list <report>` lists what a controller lists, with the controller's own client, and keeps it.
 """
 
@@ -97,7 +97,7 @@ async def patch(a_second: float, lasting: float, pids: list[int]) -> dict[str, A
 
 async def refresh(a_second: float, lasting: float, url: str, ca: str) -> dict[str, Any]:
     """Make the calls of a refresh at an even rate; CPU of this process for each."""
-    server = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca), force_close=True)
+    server = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
     async with patching() as bare, aiohttp.ClientSession(connector=server) as asking:
 
         async def send(number: int) -> None:

@@ -46,7 +46,7 @@ class Call(NamedTuple):
     answered_at: float | None
     """When the answer was sent; None where it was not, or not whole."""
     ended_at: float | None
-    """When the connection ended; None while it is open."""
+    """When the connection ended; None while it is open, and where another request could follow over it."""
     was_reset: bool
     """The peer ended it with something unread, as whoever is killed."""
 

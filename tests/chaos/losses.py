@@ -115,7 +115,7 @@ def _model(archive: Archive) -> tuple[float, float]:
 def count_beside(calls: list[Call], sealing: float) -> float:
     """How many refreshes are in their windows when one has been read, on average over all; itself not counted."""
     begun = sorted(call.arrived_at for call in calls)
-    over = sorted(min(call.ended_at or call.arrived_at, call.arrived_at + AT_MOST) + sealing for call in calls)
+    over = sorted(min(call.ended_at or call.answered_at or call.arrived_at, call.arrived_at + AT_MOST) + sealing for call in calls)
     moments = [call.ended_at for call in calls if call.ended_at is not None]
     return fmean(bisect_right(begun, moment) - bisect_right(over, moment) - 1 for moment in moments)
 

@@ -26,6 +26,8 @@ from parts.conversation import Conversation, write
 _READ_WITHIN = 180.0
 """Seconds after which a connection is ended whose peer neither reads nor goes."""
 _TORN_AFTER = 0.05
+_KEPT = 3
+"""One answer of so many lets another request follow over its connection."""
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class House:
     """Until when new connections are reset, by the monotonic clock."""
     refuse: Callable[[float], object] = lambda _: None
     """Accept no connection for so many seconds."""
+    answers: int = 0
+    """To token requests."""
 
     def change(self, told: str, value: list[str], body: str) -> None:
         """Do as one is told from now on."""
@@ -69,6 +73,8 @@ class Answering(Conversation):
         self._house = house
         self._is_control = is_control
         self._call: dict[str, Any] | None = None
+        self._is_kept = False
+        """Whether its answer has let another request follow: when it was read is not known then."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A handshake is done, and may be all."""
@@ -78,6 +84,7 @@ class Answering(Conversation):
 
     def hear(self, method: str, path: list[str], headers: dict[str, str], body: str) -> None:
         """Answer, as the weather has it."""
+        self._put_on_record()
         if (method, path) == ("POST", ["token"]):
             self._befall(_form(body))
         else:
@@ -87,12 +94,16 @@ class Answering(Conversation):
         """The peer is gone, or we have ended it."""
         if self._call is None:
             return
-        call = self._call
-        call |= {"ended_at": time.time(), "was_reset": error is not None}
-        if call["fate"] == Fate.ANSWERED and call["answered_at"] is None:
-            call["fate"] = Fate.LATE
-        del self._house.open[id(self)]
-        self._house.calls.append(call)
+        if not self._is_kept or error is not None:
+            self._call |= {"ended_at": time.time(), "was_reset": error is not None}
+        if self._call["fate"] == Fate.ANSWERED and self._call["answered_at"] is None:
+            self._call["fate"] = Fate.LATE
+        self._put_on_record()
+
+    def _put_on_record(self) -> None:
+        if self._call is not None:
+            self._house.calls.append(self._house.open.pop(id(self)))
+            self._call = None
 
     def _befall(self, form: dict[str, str]) -> None:
         """A token request, and what happens to it on its way."""
@@ -109,7 +120,8 @@ class Answering(Conversation):
             "was_reset": False,
             **dict.fromkeys(("error", "access_token", "refresh_token", "expires_at", "answered_at", "ended_at")),
         }
-        self._call = self._house.open[id(self)] = call
+        self._call, self._is_kept = call, False
+        self._house.open[id(self)] = call
         if befallen.deed is Deed.DROP:
             call["fate"] = Fate.DROPPED
             self.transport.abort()
@@ -126,7 +138,7 @@ class Answering(Conversation):
                 self.transport.abort()
             case Deed.TEAR:
                 call["fate"] = Fate.CUT
-                whole = write(reply.status, _json(reply))
+                whole = write(reply.status, _json(reply), is_last=True)
                 self.transport.write(whole[: len(whole) // 2])
                 loop.call_later(_TORN_AFTER, self.transport.abort)
             case Deed.DELAY:
@@ -168,15 +180,20 @@ class Answering(Conversation):
         return Reply(404, {})
 
     def _reply(self, reply: Reply) -> None:
-        """Answer. Whoever made a token request ends the connection, so that the ledger knows when the answer had been read."""
+        """Answer. Whoever made a token request ends the connection, mostly, so that the ledger knows when the answer had been read."""
         if self.transport.is_closing():
             return
         if self._call is None:
-            self.send(reply.status, _json(reply))
+            self.send(reply.status, _json(reply), is_last=True)
             return
-        self.transport.write(write(reply.status, _json(reply)))
+        self._house.answers += 1
+        self._is_kept = self._house.answers % _KEPT == 0
         self._call["answered_at"] = time.time()
-        asyncio.get_running_loop().call_later(_READ_WITHIN, self.transport.abort)
+        self.transport.write(write(reply.status, _json(reply), is_last=not self._is_kept))
+        if self._is_kept:
+            self.go_on()
+        else:
+            asyncio.get_running_loop().call_later(_READ_WITHIN, self.transport.abort)
 
 
 def _json(reply: Reply) -> bytes:

@@ -40,6 +40,10 @@ class Fault(Enum):
     """Half of the body, then the end."""
     ENDLESS = auto()
     """The body again and again, without a length."""
+    LEAVE = auto()
+    """All of it, and then the end of the connection, without a word about that."""
+    TALK = auto()
+    """All of it, and a moment later an answer that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Script:
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
     fault: Fault = Fault.NONE
+    version: str = "1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,10 @@ class ScriptedServer:
     """Set by the first request."""
     connections: int = 0
     """Connections whose TLS handshake was completed."""
+    open: int = 0
+    """Those of them that have not ended."""
+    deserted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while there was one and none is left."""
     server_names: list[str | None] = field(default_factory=list)
     """The host name that each handshake asked for."""
 
@@ -83,13 +92,20 @@ class ScriptedServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""
         self.connections += 1
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while not writer.is_closing():
-                self.received.append(await _read_request(reader))
-                self.arrived.set()
-                script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-                await _play(script, writer)
-        writer.transport.abort()
+        self.open += 1
+        self.deserted.clear()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while not writer.is_closing():
+                    self.received.append(await _read_request(reader))
+                    self.arrived.set()
+                    script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+                    await _play(script, writer)
+            writer.transport.abort()
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.deserted.set()
 
 
 @contextlib.asynccontextmanager
@@ -165,8 +181,8 @@ async def _read_request(reader: asyncio.StreamReader) -> Received:
 
 async def _play(script: Script, writer: asyncio.StreamWriter) -> None:
     length = {} if script.fault is Fault.ENDLESS else {"Content-Length": str(len(script.body))}
-    lines = [f"HTTP/1.1 {script.status} Scripted", *(f"{name}: {value}" for name, value in {**length, **script.headers}.items())]
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    fields = [f"{name}: {value}" for name, value in {**length, **script.headers}.items()]
+    head = "\r\n".join([f"HTTP/{script.version} {script.status} Scripted", *fields, "", ""]).encode("latin-1")
     match script.fault:
         case Fault.SILENCE:
             await asyncio.Event().wait()
@@ -187,8 +203,18 @@ async def _play(script: Script, writer: asyncio.StreamWriter) -> None:
             await _write(writer, head)
             while True:
                 await _write(writer, script.body)
-        case Fault.NONE:
+        case _:
             await _write(writer, head + script.body)
+            await _go_further(script.fault, writer, head + script.body)
+
+
+async def _go_further(fault: Fault, writer: asyncio.StreamWriter, answer: bytes) -> None:
+    """What follows an answer that was whole."""
+    if fault is Fault.LEAVE:
+        writer.close()
+    elif fault is Fault.TALK:
+        await asyncio.sleep(_DRIP)
+        await _write(writer, answer)
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""One connection to an authorization server: TLS, one HTTP/1.1 request, one answer, and the end of it.
+"""One connection to an authorization server: TLS, and HTTP/1.1 over it, one request and its answer at a time.
 
 Whether a byte of a request has left must never be guessed, so what writes is here and in nobody's pool: h11 makes the bytes and reads
 them, and knows no sockets. Before `send` nothing has left.
@@ -7,15 +7,18 @@ them, and knows no sockets. Before `send` nothing has left.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import h11
 
 _LONGEST_HEAD = 100 * 1024
 _READ_AT_ONCE = 64 * 1024
+_SOON = 2
+"""Seconds: a server that announces to keep a connection for no longer than this may be closing it when the next request is made."""
 
 
 class Unspeakable(Exception):
@@ -42,6 +45,12 @@ class Message:
         except h11.LocalProtocolError:
             raise ValueError("a header or the path of a request holds what HTTP does not allow there") from None
 
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether its answer was read to the end, nothing came behind it, and neither side says that it was the last (RFC 9112, 9.3)."""
+        is_over = self._dialogue.our_state is h11.DONE and self._dialogue.their_state is h11.DONE
+        return is_over and self._dialogue.trailing_data == (b"", False)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -50,16 +59,58 @@ class Head:
     status: int
     headers: Mapping[str, str]
 
+    @property
+    def ends_soon(self) -> bool:
+        """Whether the server announces to close the connection within a moment (RFC 2068 section 19.7.1.1)."""
+        announced = re.search(r"\btimeout\s*=\s*(\d{1,9})\b", self.headers.get("keep-alive", ""), re.IGNORECASE)
+        return announced is not None and int(announced[1]) <= _SOON
 
-@dataclass(frozen=True, slots=True)
+
+class Incoming(asyncio.StreamReader):
+    """What comes over one connection. It counts: what nobody asked for is not to be taken for an answer."""
+
+    fed: int = 0
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # typeshed says Iterable[SupportsIndex]; transports give bytes
+        """Count it."""
+        self.fed += len(data)
+        super().feed_data(data)
+
+
+@dataclass(slots=True)
 class Connection:
-    """A connection whose handshake is done, and over which nothing has been sent."""
+    """A connection whose handshake is done. Whoever has it is the only one who does."""
 
-    reader: asyncio.StreamReader
+    reader: Incoming
     writer: asyncio.StreamWriter
+    opened_at: float
+    """By the monotonic clock, in seconds."""
+    idle_since: float | None = None
+    """When the last answer had been read to its end, if the server lets another request follow; by the same clock."""
+    _read: int = 0
+    _ends_soon: bool = False
+
+    @classmethod
+    async def open(cls, address: str, port: int, host: str, context: ssl.SSLContext) -> Connection:
+        """Connect to this very address, and let it prove that it is the host. OSError, which ssl.SSLError is, where that fails."""
+        loop = asyncio.get_running_loop()
+        reader = Incoming(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, address, port, ssl=context, server_hostname=host)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop), opened_at=time.monotonic())
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it lives, as far as is known here, and nothing has come over it that was not read as part of an answer."""
+        return not self.writer.is_closing() and self.reader.fed == self._read
+
+    def close(self) -> None:
+        """End it at once: nothing more is to be said, and a farewell would be waited for."""
+        self.writer.transport.abort()
 
     async def send(self, message: Message) -> None:
         """Hand all of it to the kernel; from here on something may have left."""
+        self.idle_since = None
         self.writer.write(message.wire)
         await self.writer.drain()
         await asyncio.sleep(0)  # uvloop writes at the end of a round
@@ -67,37 +118,33 @@ class Connection:
     async def read_head(self, message: Message) -> Head:
         """Await the beginning of the answer; Unspeakable or OSError where none comes."""
         while True:
-            event = await self._read(message)
+            event = await self._next_event(message)
             if isinstance(event, h11.Response):
-                return Head(event.status_code, _join(event.headers))
+                head = Head(event.status_code, _join(event.headers))
+                self._ends_soon = head.ends_soon
+                return head
             if not isinstance(event, h11.InformationalResponse):
                 raise Unspeakable
 
     async def read_body(self, message: Message) -> AsyncGenerator[bytes, None]:
         """The rest of it, part by part as it comes."""
-        while not isinstance(event := await self._read(message), h11.EndOfMessage):
+        while not isinstance(event := await self._next_event(message), h11.EndOfMessage):
             if not isinstance(event, h11.Data):
                 raise Unspeakable
             yield bytes(event.data)
+        if message.may_be_followed and not self._ends_soon:
+            self.idle_since = time.monotonic()
 
-    async def _read(self, message: Message) -> h11.Event | type[h11.PAUSED]:
+    async def _next_event(self, message: Message) -> h11.Event | type[h11.PAUSED]:
         dialogue = message._dialogue  # noqa: SLF001  # a message and its answer are one dialogue
         try:
             while (event := dialogue.next_event()) is h11.NEED_DATA:
-                dialogue.receive_data(await self.reader.read(_READ_AT_ONCE))
+                received = await self.reader.read(_READ_AT_ONCE)
+                self._read += len(received)
+                dialogue.receive_data(received)
         except h11.RemoteProtocolError:
             raise Unspeakable from None
         return event  # type: ignore[return-value]  # NEED_DATA it is not
-
-
-@asynccontextmanager
-async def connected(address: str, port: int, host: str, context: ssl.SSLContext) -> AsyncIterator[Connection]:
-    """Connect to this very address, and let it prove that it is the host. OSError, which ssl.SSLError is, where that fails."""
-    reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
-    try:
-        yield Connection(reader, writer)
-    finally:
-        writer.transport.abort()  # nothing more is to be said, and a farewell would be waited for
 
 
 def _join(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """Carry one request to an authorization server, and say exactly how far it came.
 
 What was presented may be good for one use only, so the one thing that must never be wrong is whether a byte of it left: it is
-written by one call here, and what fails before that has sent nothing. For the same reason nothing is ever repeated, and no connection
-is kept: a server may close an idle one at the very moment of a request, whose fate is unknown then; a handshake is cheaper.
+written by one call here, and what fails before that has sent nothing. For the same reason nothing is ever repeated.
 There are no cookies, redirects, proxies, nor any headers but those named here.
 """
 
@@ -10,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from grantkeeper.adapters import bodies, egress, trust
-from grantkeeper.adapters.connection import Message, Unspeakable, connected
+from grantkeeper.adapters.connection import Connection, Message, Unspeakable
+from grantkeeper.adapters.connections import Connections
 from grantkeeper.core.oauth import Answer, Request
 from grantkeeper.errors import AnswerLost, ProviderDistrusted, ProviderError, ProviderUnsent
 
@@ -29,7 +30,7 @@ _ADDRESSES_TRIED = 3
 _STALLED = 0.5
 _READ_WITHIN = 1.0
 """Seconds: from how late a timer is on this process did not run, and what it has then for what waits to be read."""
-_OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity", "Connection": "close"}
+_OUR_HEADERS = {"User-Agent": "grantkeeper", "Accept-Encoding": "identity"}
 
 
 class Provider:
@@ -38,6 +39,7 @@ class Provider:
     def __init__(self, networks: Sequence[egress.Network], *, resolver: egress.Resolver | None = None) -> None:
         self._networks = tuple(networks)
         self._resolver = resolver or egress.Resolver()
+        self._connections = Connections()
 
     async def send(
         self,
@@ -64,7 +66,8 @@ class Provider:
         return await self._exchange("GET", url, accept, b"", trust.context(ca_bundle), timeout, CONNECT_BY, lambda: None)
 
     async def aclose(self) -> None:
-        """Let the resolver's threads go; there are no connections to close."""
+        """Let go of what is held: connections, and the resolver's threads."""
+        self._connections.close()
         self._resolver.close()
 
     async def _exchange(  # a request and how it is to be sent
@@ -89,6 +92,10 @@ class Provider:
             except ValueError:
                 raise ProviderUnsent(f"what is to be sent to {place.host} holds letters that HTTP has no place for") from None
 
+        def attempt(at: str, by: float) -> Coroutine[Any, Any, Answer]:
+            lent = self._connections.lend(at, place.port, place.host.rstrip("."), context)
+            return _attempt(write(), place.host, lent, by, answered_by, sent)
+
         try:
             async with asyncio.timeout_at(connected_by):
                 addresses = await egress.admit(place.host, place.port, self._networks, self._resolver)
@@ -98,8 +105,8 @@ class Provider:
         for waiting, other in enumerate(others, start=-len(others)):
             share = (connected_by - clock()) / (1 - waiting)
             with suppress(ProviderUnsent):
-                return await _attempt(write(), place, other, context, clock() + share, answered_by, sent)
-        return await _attempt(write(), place, last, context, connected_by, answered_by, sent)
+                return await attempt(other, clock() + share)
+        return await attempt(last, connected_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +122,17 @@ class _Place:
 
 async def _attempt(  # one of several, each with its share of the time
     message: Message,
-    place: _Place,
-    address: str,
-    context: ssl.SSLContext,
+    host: str,
+    lent: AbstractAsyncContextManager[Connection],
     connected_by: float,
     answered_by: float,
     sent: Callable[[], None],
 ) -> Answer:
-    """Connect to this very address, as the host that was named, and send; the deadlines are moments of the event loop."""
+    """Send over a connection, which is had by the first deadline, and read the answer by the second: moments of the event loop."""
     timer: asyncio.TimerHandle | None = None
     may_have_left = False
     try:
-        async with (
-            asyncio.timeout_at(connected_by) as deadline,
-            connected(address, place.port, place.host.rstrip("."), context) as connection,
-        ):
+        async with asyncio.timeout_at(connected_by) as deadline, lent as connection:
             deadline.reschedule(None)
             may_have_left = True
             timer = asyncio.get_running_loop().call_at(answered_by, _expire, deadline, answered_by)
@@ -146,7 +149,7 @@ async def _attempt(  # one of several, each with its share of the time
                 date=head.headers.get("date"),
             )
     except (Unspeakable, OSError, RuntimeError) as failure:  # RuntimeError is uvloop's word for a connection that has gone meanwhile
-        raise _explain(place.host, failure, may_have_left=may_have_left) from None
+        raise _explain(host, failure, may_have_left=may_have_left) from None
     finally:
         if timer is not None:
             timer.cancel()

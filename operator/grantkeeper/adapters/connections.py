@@ -1,0 +1,90 @@
+"""Connections to authorization servers that are used once more, if that is at once.
+
+What falls due is refreshed in batches, and a handshake for each costs the server and us more than all the rest of a request. But whoever
+writes to a connection that its server is just closing never learns what became of the request, and what is presented may be good for one
+use only. So a connection is kept for half a second, which servers are not so impatient as to close it in. What comes over it meanwhile
+ends it: an answer is read only by who asked. And a server that breaks one that was kept is not given another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from grantkeeper.adapters.connection import Connection, Unspeakable
+
+KEPT_FOR = 0.5
+"""Seconds without a request."""
+_SORTED_OUT_AFTER = KEPT_FOR + 0.05
+"""Seconds: the loop's timers go by a clock that stands still during a round, and may be early by that."""
+LASTS = 30.0
+"""Seconds; then name, address and certificate are looked at again."""
+
+Place = tuple[str, int, str, ssl.SSLContext]
+"""An address, a port, the host that has proved to be there, and who was believed about that."""
+
+
+@dataclass(slots=True)
+class Connections:
+    """All that are kept. They belong to one event loop."""
+
+    _idle: dict[Place, list[Connection]] = field(default_factory=dict)
+    """The one that was used last at the end."""
+    _impatient: set[tuple[str, int]] = field(default_factory=set)
+    """Hosts and ports that have broken one."""
+
+    @asynccontextmanager
+    async def lend(self, address: str, port: int, host: str, context: ssl.SSLContext) -> AsyncIterator[Connection]:
+        """A connection to this very address for one request, a new one unless there is one. OSError where none can be had.
+
+        It is kept afterwards if its answer was read to the end, and ended otherwise.
+        """
+        place = (address, port, host, context)
+        kept = self._take(place)
+        connection = kept or await Connection.open(*place)
+        try:
+            yield connection
+        except (Unspeakable, OSError, RuntimeError):  # the last is uvloop's word for a connection that has gone meanwhile
+            if kept is not None:
+                self._impatient.add((host, port))
+            raise
+        finally:
+            self._put_back(place, connection)
+
+    def close(self) -> None:
+        """End them all."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
+
+    def _take(self, place: Place) -> Connection | None:
+        self._sort_out(place)
+        kept = self._idle.get(place)
+        return kept.pop() if kept else None
+
+    def _put_back(self, place: Place, connection: Connection) -> None:
+        self._idle.setdefault(place, []).append(connection)
+        self._sort_out(place)
+        asyncio.get_running_loop().call_later(_SORTED_OUT_AFTER, self._sort_out, place)
+
+    def _sort_out(self, place: Place) -> None:
+        """End those that are not to be used again."""
+        usable: list[Connection] = []
+        for connection in self._idle.pop(place, ()):
+            if self._is_usable(place, connection):
+                usable.append(connection)
+            else:
+                connection.close()
+        if usable:
+            self._idle[place] = usable
+
+    def _is_usable(self, place: Place, connection: Connection) -> bool:
+        _, port, host, _ = place
+        now, since = time.monotonic(), connection.idle_since
+        is_recent = since is not None and now - since < KEPT_FOR and now - connection.opened_at < LASTS
+        return is_recent and connection.is_clean and (host, port) not in self._impatient
