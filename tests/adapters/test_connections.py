@@ -178,8 +178,8 @@ async def test_neither_another_host_nor_another_authority_vouches(provider: Prov
     assert server.connections == 3
 
 
-async def test_a_server_that_breaks_a_kept_one_is_given_new_ones_from_then_on(
-    provider: Provider, server: ScriptedServer, bundle: bytes
+async def test_a_server_that_breaks_a_kept_one_is_given_new_ones_for_a_while(
+    provider: Provider, server: ScriptedServer, bundle: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.answer(body(1), body(2, Fault.CLOSE), body(3))
     await ask(provider, server, bundle)
@@ -189,6 +189,10 @@ async def test_a_server_that_breaks_a_kept_one_is_given_new_ones_from_then_on(
     for connected in (2, 3, 4):
         assert await ask(provider, server, bundle) == b'{"n":3}'
         assert server.connections == connected
+    monkeypatch.setattr(connections, "NEW_ONES_FOR", 0.0)
+    for _ in range(2):
+        await ask(provider, server, bundle)
+    assert server.connections == 5
 
 
 async def test_where_one_breaks_its_siblings_are_not_used_either(provider: Provider, server: ScriptedServer, bundle: bytes) -> None:

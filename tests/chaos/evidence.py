@@ -47,8 +47,8 @@ class Call(NamedTuple):
     """When the answer was sent; None where it was not, or not whole."""
     ended_at: float | None
     """When the connection ended; None while it is open, and where another request could follow over it."""
-    was_reset: bool
-    """The peer ended it with something unread, as whoever is killed."""
+    was_kept: bool
+    """It came over a connection that an earlier one had left."""
 
     @property
     def grant(self) -> str:

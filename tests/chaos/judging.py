@@ -50,6 +50,7 @@ def judge(
     figures = [
         Figure("refreshes", "", given, None, "", Bound(least[0], Of.VALUE, at_least=True) if least else None),
         *_list_mishaps(evidence, least[1] if least else None),
+        Figure("refreshes over a connection that was kept", "", sum(call.was_kept for call in refreshes), given, "refreshes"),
         Figure("answers cut, or too late", "", _count_lost(refreshes), given, "refreshes"),
         Figure("spent refresh tokens presented again", "", sum(call.was_spent for call in refreshes), presented, "presentations"),
         count(rules.AGAIN, presented, "presentations"),

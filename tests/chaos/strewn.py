@@ -26,7 +26,7 @@ def call(presented: str, at: float, **said: object) -> Call:
         "expires_at": at + 10,
         "answered_at": at,
         "ended_at": at + 0.01,
-        "was_reset": False,
+        "was_kept": False,
     }
     return Call(**(plain | said))  # type: ignore[arg-type]
 

@@ -95,7 +95,7 @@ class Answering(Conversation):
         if self._call is None:
             return
         if not self._is_kept or error is not None:
-            self._call |= {"ended_at": time.time(), "was_reset": error is not None}
+            self._call["ended_at"] = time.time()
         if self._call["fate"] == Fate.ANSWERED and self._call["answered_at"] is None:
             self._call["fate"] = Fate.LATE
         self._put_on_record()
@@ -117,7 +117,7 @@ class Answering(Conversation):
             "arrived_at": now,
             "fate": Fate.ANSWERED,
             "was_spent": book.is_spent(given),
-            "was_reset": False,
+            "was_kept": self._is_kept,
             **dict.fromkeys(("error", "access_token", "refresh_token", "expires_at", "answered_at", "ended_at")),
         }
         self._call, self._is_kept = call, False

@@ -3,7 +3,7 @@
 What falls due is refreshed in batches, and a handshake for each costs the server and us more than all the rest of a request. But whoever
 writes to a connection that its server is just closing never learns what became of the request, and what is presented may be good for one
 use only. So a connection is kept for half a second, which servers are not so impatient as to close it in. What comes over it meanwhile
-ends it: an answer is read only by who asked. And a server that breaks one that was kept is not given another.
+ends it: an answer is read only by who asked. And a server that breaks one that was kept is not given another for a while.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _SORTED_OUT_AFTER = KEPT_FOR + 0.05
 """Seconds: the loop's timers go by a clock that stands still during a round, and may be early by that."""
 LASTS = 30.0
 """Seconds; then name, address and certificate are looked at again."""
+NEW_ONES_FOR = 600.0
+"""Seconds, where one that was kept was broken."""
 
 Place = tuple[str, int, str, ssl.SSLContext]
 """An address, a port, the host that has proved to be there, and who was believed about that."""
@@ -34,8 +36,8 @@ class Connections:
 
     _idle: dict[Place, list[Connection]] = field(default_factory=dict)
     """The one that was used last at the end."""
-    _impatient: set[tuple[str, int]] = field(default_factory=set)
-    """Hosts and ports that have broken one."""
+    _broken_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When a host and port last broke one that was kept."""
 
     @asynccontextmanager
     async def lend(self, address: str, port: int, host: str, context: ssl.SSLContext) -> AsyncIterator[Connection]:
@@ -50,7 +52,7 @@ class Connections:
             yield connection
         except (Unspeakable, OSError, RuntimeError):  # the last is uvloop's word for a connection that has gone meanwhile
             if kept is not None:
-                self._impatient.add((host, port))
+                self._broken_at[host, port] = time.monotonic()
             raise
         finally:
             self._put_back(place, connection)
@@ -85,6 +87,6 @@ class Connections:
 
     def _is_usable(self, place: Place, connection: Connection) -> bool:
         _, port, host, _ = place
-        now, since = time.monotonic(), connection.idle_since
+        now, since, broken_at = time.monotonic(), connection.idle_since, self._broken_at.get((host, port))
         is_recent = since is not None and now - since < KEPT_FOR and now - connection.opened_at < LASTS
-        return is_recent and connection.is_clean and (host, port) not in self._impatient
+        return is_recent and connection.is_clean and (broken_at is None or now - broken_at > NEW_ONES_FOR)
