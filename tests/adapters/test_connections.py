@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+import uvloop
 from pydantic import SecretStr
 
 from fakes.scripted_server import Fault, Script, ScriptedServer, scripted_server
@@ -52,9 +54,10 @@ async def ask(
     bundle: bytes,
     *,
     host: str = "provider.test",
+    path: str = "/token",
     timeout: timedelta = AT_ONCE,  # noqa: ASYNC109  # passed on
 ) -> bytes:
-    request = Request("POST", f"https://{host}:{server.port}/token", {}, SecretStr("grant_type=refresh_token"))
+    request = Request("POST", f"https://{host}:{server.port}{path}", {}, SecretStr("grant_type=refresh_token"))
     return (await made.send(request, ca_bundle=bundle, timeout=timeout)).body
 
 
@@ -72,7 +75,7 @@ def body(number: int, fault: Fault = Fault.NONE, *, connection: str = "", keep_a
     "first",
     [
         pytest.param(body(1), id="an answer"),
-        pytest.param(Script(503, b'{"n":1}', {}), id="an answer that the server is ill"),
+        pytest.param(Script(299, b'{"n":1}', {}), id="an answer of an unusual kind"),
         pytest.param(body(1, keep_alive="timeout=5, max=100"), id="that it keeps connections for five seconds"),
         pytest.param(body(1, fault=Fault.DRIP), id="an answer byte by byte"),
     ],
@@ -91,7 +94,12 @@ async def test_what_follows_at_once_needs_no_handshake(provider: Provider, serve
         pytest.param(body(1, connection="close"), id="its server says so"),
         pytest.param(Script(body=b'{"n":1}', version="1.0"), id="its server speaks HTTP/1.0"),
         pytest.param(body(1, keep_alive="timeout=2"), id="its server ends it soon"),
-        pytest.param(body(1, keep_alive="max=9,TIMEOUT = 1"), id="its server ends it very soon"),
+        pytest.param(body(1, keep_alive='max=9,TIMEOUT = "1"'), id="its server ends it very soon"),
+        pytest.param(Script(400, b'{"n":1}', {}), id="its server may have left half of the request unread"),
+        pytest.param(Script(503, b'{"n":1}', {}), id="its server is ill"),
+        pytest.param(
+            Script(body=b'7\r\n{"n":1}\r\n0\r\n\r\n', headers={"Transfer-Encoding": "chunked"}), id="its server gives two lengths"
+        ),
         pytest.param(Script(body=b'{"n":1}HTTP/1.1', headers={"Content-Length": "7"}), id="something came behind its answer"),
         pytest.param(body(1, Fault.TALK), id="something came that nobody asked for"),
         pytest.param(body(1, Fault.LEAVE), id="its server has gone"),
@@ -160,6 +168,38 @@ async def test_one_that_was_kept_while_this_process_stood_still_is_not_used(
     assert server.connections == 2
 
 
+@pytest.fixture
+def elsewhere(ca: CA) -> Iterator[ScriptedServer]:
+    """A server that goes on while this loop does not."""
+    ready, server, loop = threading.Event(), list[ScriptedServer](), uvloop.new_event_loop()
+
+    async def serve() -> None:
+        async with scripted_server(*ca.issue(["provider.test"])) as running:
+            server.append(running)
+            ready.set()
+            await over.wait()
+
+    over = asyncio.Event()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    yield server[0]
+    loop.call_soon_threadsafe(over.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.TALK, Fault.LEAVE])
+async def test_what_came_while_this_process_stood_still_is_no_answer(
+    provider: Provider, elsewhere: ScriptedServer, bundle: bytes, fault: Fault
+) -> None:
+    elsewhere.answer(body(1, fault), body(2))
+    assert await ask(provider, elsewhere, bundle) == b'{"n":1}'
+    time.sleep(A_MOMENT)  # noqa: ASYNC251  # for less than a connection is kept
+    assert await ask(provider, elsewhere, bundle) == b'{"n":2}'
+    assert elsewhere.connections == 2
+
+
 async def test_names_and_certificates_are_looked_at_again(
     provider: Provider, server: ScriptedServer, bundle: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,12 +210,19 @@ async def test_names_and_certificates_are_looked_at_again(
     assert server.connections == 3
 
 
-async def test_neither_another_host_nor_another_authority_vouches(provider: Provider, server: ScriptedServer, bundle: bytes) -> None:
-    for host, authorities in (("provider.test", bundle), ("other.test", bundle), ("provider.test", bundle + b"\n")):
-        await ask(provider, server, authorities, host=host)
-    assert server.connections == 3
+async def test_neither_another_host_nor_another_authority_nor_another_path_vouches(
+    provider: Provider, server: ScriptedServer, bundle: bytes
+) -> None:
+    for host, authorities, path in (
+        ("provider.test", bundle, "/token"),
+        ("other.test", bundle, "/token"),
+        ("provider.test", bundle + b"\n", "/token"),
+        ("provider.test", bundle, "/token?tenant=a"),
+    ):
+        await ask(provider, server, authorities, host=host, path=path)
+    assert server.connections == 4
     await ask(provider, server, bundle)
-    assert server.connections == 3
+    assert server.connections == 4
 
 
 async def test_a_server_that_breaks_a_kept_one_is_given_new_ones_for_a_while(

@@ -37,9 +37,9 @@ class House:
     book: Book = field(default_factory=Book)
     weather: Weather = field(default_factory=Weather)
     calls: list[dict[str, Any]] = field(default_factory=list)
-    """Token requests whose connection has ended, in that order."""
+    """Token requests whose connection has ended, or has brought another request; in that order."""
     open: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """And those whose connection has not, by an id of their own."""
+    """And the others, by an id of their connection's."""
     away_until: float = 0.0
     """Until when new connections are reset, by the monotonic clock."""
     refuse: Callable[[float], object] = lambda _: None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import ssl
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -46,10 +47,10 @@ class Message:
             raise ValueError("a header or the path of a request holds what HTTP does not allow there") from None
 
     @property
-    def may_be_followed(self) -> bool:
+    def is_over(self) -> bool:
         """Whether its answer was read to the end, nothing came behind it, and neither side says that it was the last (RFC 9112, 9.3)."""
-        is_over = self._dialogue.our_state is h11.DONE and self._dialogue.their_state is h11.DONE
-        return is_over and self._dialogue.trailing_data == (b"", False)
+        is_done = self._dialogue.our_state is h11.DONE and self._dialogue.their_state is h11.DONE
+        return is_done and self._dialogue.trailing_data == (b"", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,16 @@ class Head:
     headers: Mapping[str, str]
 
     @property
-    def ends_soon(self) -> bool:
-        """Whether the server announces to close the connection within a moment (RFC 2068 section 19.7.1.1)."""
-        announced = re.search(r"\btimeout\s*=\s*(\d{1,9})\b", self.headers.get("keep-alive", ""), re.IGNORECASE)
-        return announced is not None and int(announced[1]) <= _SOON
+    def may_be_followed(self) -> bool:
+        """Whether the server may be trusted with another request over the same connection.
+
+        Who answers with an error may have left the rest of the request unread, and would take it for the beginning of the next; an answer
+        with two lengths may be misread (RFC 9112 section 6.3); and some announce to close the connection soon (RFC 2068 section 19.7.1.1).
+        """
+        has_two_lengths = {"transfer-encoding", "content-length"} <= self.headers.keys()
+        announced = re.search(r'\btimeout\s*=\s*"?(\d{1,9})\b', self.headers.get("keep-alive", ""), re.IGNORECASE)
+        ends_soon = announced is not None and int(announced[1]) <= _SOON
+        return 200 <= self.status < 300 and not has_two_lengths and not ends_soon  # noqa: PLR2004
 
 
 class Incoming(asyncio.StreamReader):
@@ -88,7 +95,7 @@ class Connection:
     idle_since: float | None = None
     """When the last answer had been read to its end, if the server lets another request follow; by the same clock."""
     _read: int = 0
-    _ends_soon: bool = False
+    _may_be_followed: bool = False
 
     @classmethod
     async def open(cls, address: str, port: int, host: str, context: ssl.SSLContext) -> Connection:
@@ -101,8 +108,15 @@ class Connection:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it lives, as far as is known here, and nothing has come over it that was not read as part of an answer."""
+        """Whether it lives, as far as this loop knows, and nothing has come over it that was not read as part of an answer."""
         return not self.writer.is_closing() and self.reader.fed == self._read
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing waits at the kernel either, neither bytes nor the end: the loop may have been busy, or stopped, when it came."""
+        waiting = select.poll()
+        waiting.register(self.writer.get_extra_info("socket"), select.POLLIN)
+        return not waiting.poll(0)
 
     def close(self) -> None:
         """End it at once: nothing more is to be said, and a farewell would be waited for."""
@@ -121,7 +135,7 @@ class Connection:
             event = await self._next_event(message)
             if isinstance(event, h11.Response):
                 head = Head(event.status_code, _join(event.headers))
-                self._ends_soon = head.ends_soon
+                self._may_be_followed = head.may_be_followed
                 return head
             if not isinstance(event, h11.InformationalResponse):
                 raise Unspeakable
@@ -132,7 +146,7 @@ class Connection:
             if not isinstance(event, h11.Data):
                 raise Unspeakable
             yield bytes(event.data)
-        if message.may_be_followed and not self._ends_soon:
+        if self._may_be_followed and message.is_over:
             self.idle_since = time.monotonic()
 
     async def _next_event(self, message: Message) -> h11.Event | type[h11.PAUSED]:

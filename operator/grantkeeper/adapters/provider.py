@@ -93,7 +93,7 @@ class Provider:
                 raise ProviderUnsent(f"what is to be sent to {place.host} holds letters that HTTP has no place for") from None
 
         def attempt(at: str, by: float) -> Coroutine[Any, Any, Answer]:
-            lent = self._connections.lend(at, place.port, place.host.rstrip("."), context)
+            lent = self._connections.lend(at, place.port, place.host.rstrip("."), context, place.target)
             return _attempt(write(), place.host, lent, by, answered_by, sent)
 
         try:
