@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from fakes.scripted_server import Fault, Received, Script, ScriptedServer, scripted_server
+from grantkeeper.adapters import looping
 from grantkeeper.adapters.calls import Pace
 from grantkeeper.adapters.cluster import CHUNK, NAMESPACES, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.login import Login
@@ -158,6 +160,26 @@ async def test_a_list_is_read_in_chunks(cluster: Cluster, server: ScriptedServer
     assert [each["metadata"]["name"] for each in found] == ["a", "b", "c"]
     query = f"/api/v1/secrets?limit={CHUNK}&labelSelector=grantkeeper.dev/kind%3Dsealed"
     assert [each.target for each in server.received] == [query, f"{query}&continue=next/one%2B"]
+
+
+async def test_the_next_chunk_is_on_its_way_while_one_is_looked_at(server: ScriptedServer, mount: Path) -> None:
+    server.answer(page("a", more="next"), page("b"))
+
+    def look() -> int:
+        """As whoever takes in a chunk: waiting for nothing, so that its event loop does nothing else."""
+        give_up_at = time.monotonic() + 5
+        while len(server.received) < 2 and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        return len(server.received)
+
+    async def read() -> list[int]:
+        cluster = Cluster(login(mount, server.port), BRISK)
+        try:
+            return [look() async for _ in cluster.pages(SECRETS)]
+        finally:
+            await cluster.close()
+
+    assert await asyncio.to_thread(looping.run, read()) == [2, 2]
 
 
 async def test_a_list_that_expired_begins_again(cluster: Cluster, server: ScriptedServer) -> None:

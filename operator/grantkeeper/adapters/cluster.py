@@ -107,6 +107,7 @@ class Cluster:
                 is_first, more = not more, page.get("metadata", {}).get("continue") or ""
                 if more:
                     coming = ask(more)
+                    await asyncio.sleep(0)  # or it would leave only when whoever looks at this one next waits for something
                 yield page.pop("items", None) or [], is_first
                 if not more:
                     return
