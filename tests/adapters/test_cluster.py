@@ -187,6 +187,15 @@ async def test_a_list_that_expired_begins_again(cluster: Cluster, server: Script
     assert [each["metadata"]["name"] for each in await cluster.list(SECRETS, "ns")] == ["new"]
 
 
+async def test_whoever_reads_in_chunks_is_told_when_a_list_begins_and_begins_again(cluster: Cluster, server: ScriptedServer) -> None:
+    server.answer(page("a", more="1"), page("b", more="2"), says(410), page("a", more="3"), page("b"))
+    told: list[str] = []
+    pages = cluster.pages(SECRETS, begun=lambda: told.append("begun"))
+    async for found in pages:
+        told += [each["metadata"]["name"] for each in found]
+    assert told == ["begun", "a", "b", "begun", "a", "b"]
+
+
 async def test_nothing_found_is_an_empty_list(cluster: Cluster, server: ScriptedServer) -> None:
     server.answer(says(body={"metadata": {}, "items": None}))
     assert await cluster.list(SECRETS, "ns") == []

@@ -195,7 +195,7 @@ class Controller:
             try:
                 await self._follow_keyring()
                 with collecting_nothing():
-                    readable = await self.sweeper.sweep()
+                    readable = await self.sweeper.sweep(is_first=True)
                     collect_less()  # before collecting begins again, or everything would be walked twice
             except ClusterError as error:
                 log.warning("not everything could be read; it is tried again", error=str(error))
