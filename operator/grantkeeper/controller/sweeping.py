@@ -13,7 +13,7 @@ import structlog
 from grantkeeper.adapters.cluster import NAMESPACES, OAUTHCONNECTORS, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.vault import Vault
 from grantkeeper.controller.finalizing import Finalizers
-from grantkeeper.controller.registry import Name, Registry
+from grantkeeper.controller.registry import Name, Objects, Registry
 from grantkeeper.core.answering import ANSWER_TYPE
 from grantkeeper.core.namespaces import Scope
 from grantkeeper.core.records import KIND_LABEL
@@ -49,12 +49,12 @@ class Sweeper:
         answers: list[dict[str, Any]] = []
         namespaces = await self.cluster.list(NAMESPACES)
         _note_each(self.registry.note_namespace, namespaces)
-        present |= self.registry.stock_of(namespaces=namespaces)
+        present |= self._find_known(known, namespaces=namespaces)
 
         def take_in(secrets: list[dict[str, Any]]) -> None:
             nonlocal present, answers
             _note_each(self.registry.note_secret, secrets)
-            present |= self.registry.stock_of(secrets=secrets)
+            present |= self._find_known(known, secrets=secrets)
             answers += [body for body in secrets if body.get("type") == ANSWER_TYPE]
             secrets.clear()
 
@@ -65,7 +65,7 @@ class Sweeper:
             async for grants in self.cluster.pages(USERGRANTS):
                 suspect = suspect or self._find_older(grants)
                 _note_each(self.registry.note_grant, grants)
-                present |= self.registry.stock_of(grants=grants)
+                present |= self._find_known(known, grants=grants)
                 grants.clear()
             return suspect
 
@@ -83,7 +83,7 @@ class Sweeper:
             readable = await self._read_secrets(take_in, begin_beside)
             async for connectors in self.cluster.pages(OAUTHCONNECTORS):
                 _note_each(self.registry.note_connector, connectors)
-                present |= self.registry.stock_of(connectors=connectors)
+                present |= self._find_known(known, connectors=connectors)
             suspect = await (beside[-1] if beside else read_grants())
         finally:
             for reading in beside:
@@ -95,6 +95,10 @@ class Sweeper:
         await self._clear_orphans()
         await self._clear_answers(answers)
         return readable
+
+    def _find_known(self, known: frozenset[Name], **listed: Objects) -> frozenset[Name]:
+        """What of the known is in lists. At a start nothing is known, and no name is looked at."""
+        return known & self.registry.stock_of(**listed) if known else known
 
     def _find_older(self, grants: list[dict[str, Any]]) -> str | None:
         """The uid of a grant that a list shows at an older version than is known."""
