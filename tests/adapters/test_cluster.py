@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from fakes.scripted_server import Fault, Received, Script, ScriptedServer, scripted_server
+from grantkeeper.adapters import looping
 from grantkeeper.adapters.calls import Pace
 from grantkeeper.adapters.cluster import CHUNK, NAMESPACES, SECRETS, USERGRANTS, Cluster
 from grantkeeper.adapters.login import Login
@@ -160,9 +162,38 @@ async def test_a_list_is_read_in_chunks(cluster: Cluster, server: ScriptedServer
     assert [each.target for each in server.received] == [query, f"{query}&continue=next/one%2B"]
 
 
+async def test_the_next_chunk_is_on_its_way_while_one_is_looked_at(server: ScriptedServer, mount: Path) -> None:
+    server.answer(page("a", more="next"), page("b"))
+
+    def look() -> int:
+        """As whoever takes in a chunk: waiting for nothing, so that its event loop does nothing else."""
+        give_up_at = time.monotonic() + 5
+        while len(server.received) < 2 and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+        return len(server.received)
+
+    async def read() -> list[int]:
+        cluster = Cluster(login(mount, server.port), BRISK)
+        try:
+            return [look() async for _ in cluster.pages(SECRETS)]
+        finally:
+            await cluster.close()
+
+    assert await asyncio.to_thread(looping.run, read()) == [2, 2]
+
+
 async def test_a_list_that_expired_begins_again(cluster: Cluster, server: ScriptedServer) -> None:
     server.answer(page("old", more="token"), says(410), page("new"))
     assert [each["metadata"]["name"] for each in await cluster.list(SECRETS, "ns")] == ["new"]
+
+
+async def test_whoever_reads_in_chunks_is_told_when_a_list_begins_and_begins_again(cluster: Cluster, server: ScriptedServer) -> None:
+    server.answer(page("a", more="1"), page("b", more="2"), says(410), page("a", more="3"), page("b"))
+    told: list[str] = []
+    pages = cluster.pages(SECRETS, begun=lambda: told.append("begun"))
+    async for found in pages:
+        told += [each["metadata"]["name"] for each in found]
+    assert told == ["begun", "a", "b", "begun", "a", "b"]
 
 
 async def test_nothing_found_is_an_empty_list(cluster: Cluster, server: ScriptedServer) -> None:

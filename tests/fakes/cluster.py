@@ -46,9 +46,13 @@ class MemoryCluster(Cluster):
             if plural == kind.plural and namespace in {None, place} and _bears(body["metadata"].get("labels") or {}, key, value)
         ]
 
-    async def pages(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> AsyncIterator[Objects]:
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str | None = None, begun: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[Objects]:
         """Read them in one chunk."""
-        yield await self.list(kind, namespace, labels=labels)
+        page = await self.list(kind, namespace, labels=labels)
+        begun()
+        yield page
 
     async def create(self, kind: Kind, namespace: str | None, body: Object) -> Object:
         """Create an object where there is none."""

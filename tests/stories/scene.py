@@ -72,7 +72,7 @@ class Scene:
         """Another life of the controller, in this Pod or in another: its memory is what it reads from the cluster."""
         settings = (settings or SETTINGS).model_copy(update={"pod_uid": pod})
         self.controller = await assemble(settings, self.cluster, self.provider, clock=lambda: self.hands[0])
-        await self.controller.sweeper.sweep()
+        await self.controller.sweeper.sweep(is_first=True)
 
     @property
     def now(self) -> datetime:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
 
+from fakes.cluster import MemoryCluster
 from fakes.troubles import Trouble, failing
 from fakes.virtual import play
 from grantkeeper.adapters.cluster import OAUTHCONNECTORS, SECRETS, USERGRANTS, Kind
@@ -166,3 +167,76 @@ async def pass_by(seconds: float) -> None:
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, over.set)
     await over.wait()
+
+
+# In which order things are read
+
+
+async def take_some_time() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def list_slowly(monkeypatch: pytest.MonkeyPatch, *, times: int = 1, failure: Exception | None = None) -> list[str]:
+    """Lists come in two chunks; those of Secrets begin so many `times`, or fail after the first. What happens is told in order."""
+    told: list[str] = []
+
+    async def pages(
+        self: MemoryCluster,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        begun: Callable[[], object] = lambda: None,
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        told.append(f"{kind.plural} asked for")
+        for _ in range(times if kind is SECRETS else 1):
+            await take_some_time()
+            found = await self.list(kind, namespace, labels=labels)
+            told.append(f"{kind.plural} as of now")
+            begun()
+            yield found[:1]
+            await take_some_time()
+        if kind is SECRETS and failure is not None:
+            raise failure
+        yield found[1:]
+        told.append(f"{kind.plural} given")
+
+    monkeypatch.setattr(MemoryCluster, "pages", pages)
+    return told
+
+
+async def test_what_is_read_at_first_is_read_side_by_side_grants_as_of_a_later_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    told = list_slowly(monkeypatch)
+    await scene.restart()
+    order = [told.index(event) for event in ("secrets as of now", "usergrants asked for", "secrets given")]
+    assert order == sorted(order)
+    assert (len(scene.controller.registry.grants), len(scene.controller.registry.sealed)) == (1, 1)
+
+
+async def test_while_grants_are_kept_secrets_are_known_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    told = list_slowly(monkeypatch)
+    await scene.controller.sweeper.sweep()
+    assert told.index("secrets given") < told.index("usergrants asked for")
+
+
+async def test_where_secrets_are_read_anew_grants_are_read_anew_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    told = list_slowly(monkeypatch, times=2)
+    await scene.restart()
+    last = len(told) - 1 - told[::-1].index("secrets as of now")
+    assert told.index("usergrants asked for") < last, "they were being read already"
+    assert "usergrants asked for" in told[last:]
+    assert "usergrants given" in told[last:]
+
+
+async def test_where_secrets_cannot_be_read_grants_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = await Scene.open_consented()
+    told = list_slowly(monkeypatch, failure=Unreachable("500"))
+    with pytest.raises(Unreachable):
+        await scene.restart()
+    assert "usergrants asked for" in told
+    assert "usergrants given" not in told
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -82,9 +82,16 @@ class Cluster:
             found += page
         return found
 
-    async def pages(self, kind: Kind, namespace: str | None = None, *, labels: str | None = None) -> AsyncIterator[Objects]:
-        """Read the same chunk by chunk, for whoever need not hold them all. A list that expires meanwhile is read from its start again."""
-        async for page, _ in self._read(kind, namespace, labels):
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str | None = None, begun: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[Objects]:
+        """Read the same chunk by chunk, for whoever need not hold them all. A list that expires meanwhile is read from its start again.
+
+        `begun` is told each time, before the first chunk is given: what is asked for from then on is as of a later moment.
+        """
+        async for page, is_first in self._read(kind, namespace, labels):
+            if is_first:
+                begun()
             yield page
 
     async def _read(self, kind: Kind, namespace: str | None, labels: str | None) -> AsyncIterator[tuple[Objects, bool]]:
@@ -107,6 +114,7 @@ class Cluster:
                 is_first, more = not more, page.get("metadata", {}).get("continue") or ""
                 if more:
                     coming = ask(more)
+                    await asyncio.sleep(0)  # or it would leave only when whoever looks at this one next waits for something
                 yield page.pop("items", None) or [], is_first
                 if not more:
                     return

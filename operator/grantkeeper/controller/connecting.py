@@ -43,6 +43,7 @@ from grantkeeper.resources import OAuthConnector, OAuthConnectorSpec
 LOOK_AGAIN = timedelta(seconds=10)
 """How soon a connector that is not ready is looked at again."""
 LOOK_ROUTINELY = timedelta(minutes=10)
+_NOTHING_KNOWN = Standing()
 WRONG_ISSUER = "if spec.issuer is wrong, delete this connector and create it anew, since it cannot be changed"
 
 
@@ -85,7 +86,7 @@ class Connectors:
 
     def standing(self, name: Name) -> Standing:
         """What is known of a connector now."""
-        return self._standings.get(name, Standing())
+        return self._standings.get(name, _NOTHING_KNOWN)
 
     def redirect_uri(self, name: Name) -> str:
         """Where the server of a connector sends people back to, as its status says."""

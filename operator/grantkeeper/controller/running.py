@@ -82,7 +82,6 @@ class Controller:
         if self._ended.is_set():
             watches.stop()
             return
-        collect_less()
         watches.follow(readable)
         log.info("keeping", grants=len(self.registry.grants), connectors=len(self.registry.connectors))
         work = (self.agenda.run(self.keep), self.looks.run(self.keep), self._sweep_again(watches))
@@ -196,7 +195,8 @@ class Controller:
             try:
                 await self._follow_keyring()
                 with collecting_nothing():
-                    readable = await self.sweeper.sweep()
+                    readable = await self.sweeper.sweep(is_first=True)
+                    collect_less()  # before collecting begins again, or everything would be walked twice
             except ClusterError as error:
                 log.warning("not everything could be read; it is tried again", error=str(error))
                 await asyncio.sleep(READ_AGAIN_AFTER)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from grantkeeper.core.reasons import STALLED, Reason
 from grantkeeper.objects import Condition
@@ -37,6 +38,7 @@ class Verdict:
         return self.truth is Truth.TRUE
 
 
+@lru_cache(maxsize=64)  # the same few are found of nearly every grant
 def true(kind: str, reason: Reason, message: str = "") -> Verdict:
     """A condition that holds."""
     return Verdict(kind, Truth.TRUE, reason, message)
