@@ -134,6 +134,36 @@ async def test_one_that_others_wait_for_goes_before_all_that_are_due() -> None:
         assert work.ended == [NEIGHBOUR]
 
 
+@pytest.mark.parametrize("is_woken_again", [pytest.param(False, id="alone"), pytest.param(True, id="and something else happened to it")])
+async def test_one_that_others_wait_for_goes_first_when_its_own_pass_is_over_too(*, is_woken_again: bool) -> None:
+    work = Work(slow=frozenset({"slow"}))
+    other, awaited, *rest = grants(100)
+    async with running(work) as agenda:
+        for subject in (other, awaited, *rest):
+            agenda.wake(subject)
+        await turn()
+        agenda.wake(awaited, FIRST)
+        for _ in range(2):
+            if is_woken_again:
+                agenda.wake(awaited)
+            work.open_gate(1)
+            await turn()
+        assert (work.ended, work.begun[awaited]) == ([other, awaited], 2), "it need not wait for the rest"
+
+
+async def test_one_that_is_woken_during_a_pass_is_looked_at_though_the_clock_is_set_back() -> None:
+    work = Work(slow=frozenset({"slow"}))
+    (subject,) = grants(1)
+    async with running(work) as agenda:
+        agenda.wake(subject)
+        await turn()
+        agenda.wake(subject)
+        work.hands[0] -= timedelta(hours=1)
+        work.open_gate(1)
+        await turn()
+        assert work.begun[subject] == 2
+
+
 async def test_no_more_than_all_places_are_taken() -> None:
     work = Work(slow=frozenset({f"server-{n}" for n in range(10)}))
     async with running(work) as agenda:

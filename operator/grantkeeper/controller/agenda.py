@@ -55,18 +55,19 @@ class Agenda:
     _began: dict[Subject, float] = field(default_factory=dict)
     _aside: set[Subject] = field(default_factory=set)
     """Those whose passes take no place now."""
-    _again: set[Subject] = field(default_factory=set)
+    _again: dict[Subject, datetime] = field(default_factory=dict)
+    """Those to be looked at once more after the pass that is under way, and since when that is due."""
     _order: count[int] = field(default_factory=count)
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
     _is_draining: bool = False
 
     def wake(self, subject: Subject, at: datetime | None = None) -> None:
         """Look at a subject at the given time or a moment later, at once without one; the earlier of two times counts."""
-        if subject in self._under_way and at is None:
-            self._again.add(subject)
-            return
         now = self.clock()
         moment = now if at is None else at if at <= now else at + (EPOCH - at) % TOGETHER
+        if subject in self._under_way and moment <= now:
+            self._again[subject] = min(moment, self._again.get(subject, moment))
+            return
         if subject in self._due and self._due[subject] <= moment:
             if at is None:
                 self._stirred.set()  # it is due by now: where the clock was set forward, nobody would notice for long
@@ -127,7 +128,7 @@ class Agenda:
                 continue  # moved since
             del self._due[subject]
             if subject in self._under_way:
-                self._again.add(subject)
+                self._again[subject] = min(moment, self._again.get(subject, moment))
                 continue
             self._began[subject] = time.monotonic()
             self._under_way[subject] = asyncio.create_task(self._pass(subject, keep))
@@ -146,8 +147,7 @@ class Agenda:
             with self._making_room():
                 del self._under_way[subject], self._began[subject]
             if subject in self._again:
-                self._again.discard(subject)
-                self.wake(subject)
+                self.wake(subject, min(self._again.pop(subject), self.clock()))  # the clock may have been set back meanwhile
             elif wake_at is not None:
                 self.wake(subject, wake_at)
 
