@@ -81,7 +81,7 @@ def _restart(restart: Restart, anchors: Anchors, *, many: int) -> list[Figure]:
             restart.scheduled,
             anchors.list_seconds,
             "a bare list",
-            Bound(10, Of.VALUE),
+            Bound(3.5, Of.RATIO),
         ),
     ]
 
