@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from grantkeeper.core.refreshing import REFRESH_ANNOTATION
 from parts.authserver import AuthServer
 from parts.controlplane import ControlPlane
 from parts.launcher import Installation
@@ -105,6 +106,10 @@ class Stage:
         request_id = secrets.token_urlsafe(32)
         self.patch_grant(name, metadata={"annotations": {"grantkeeper.dev/connect": sha256(request_id)}})
         return f"{self.installation.external_url}/consent/{self.namespace}/{name}/{request_id}"
+
+    def ask_for_refresh(self, value: str, name: str = "alice") -> None:
+        """Set the annotation that asks for a refresh, as the administrator."""
+        self.patch_grant(name, metadata={"annotations": {REFRESH_ANNOTATION: value}})
 
     def consent(self, name: str = "alice", *, account: str | None = None, deny: bool = False) -> Page:
         """Somebody opens the grant's link and answers; the page they see last."""

@@ -28,10 +28,6 @@ def run_the_documented_line(stage: Stage, kubeconfig: Path) -> None:
     )
 
 
-def wish(stage: Stage, value: str, name: str = "alice") -> None:
-    stage.patch_grant(name, metadata={"annotations": {REFRESH_ANNOTATION: value}})
-
-
 def is_handled(grant: Object) -> bool:
     return bool(status(grant).get("lastHandledRefresh") == grant["metadata"]["annotations"][REFRESH_ANNOTATION])
 
@@ -56,7 +52,7 @@ def test_one_wish_is_one_refresh_also_over_a_restart(stage: Stage, tmp_path: Pat
 def test_a_wish_that_nobody_could_see_is_fulfilled_by_the_next_life(stage: Stage) -> None:
     generation = status(stage.make_ready(lifetime=3600))["tokenGeneration"]
     stage.installation.controller.kill()
-    wish(stage, "while nobody watches")
+    stage.ask_for_refresh("while nobody watches")
     stage.installation.controller.start()
     stage.wait_grant("alice", is_handled, within=40)
     assert status(stage.wait_ready())["tokenGeneration"] == generation + 1
@@ -66,9 +62,9 @@ def test_a_wish_that_nobody_could_see_is_fulfilled_by_the_next_life(stage: Stage
 def test_a_wish_is_answered_by_a_refusal_too_and_the_next_one_waits_for_its_minute(stage: Stage) -> None:
     stage.make_ready(lifetime=3600)
     stage.auth_server.forget("alice")
-    wish(stage, "1")
+    stage.ask_for_refresh("1")
     assert is_handled(stage.wait_reason("alice", "ReauthorizationRequired"))
-    wish(stage, "2")
+    stage.ask_for_refresh("2")
     waiting = stage.wait_grant("alice", lambda grant: "is asked for is due at" in condition(grant, "Fresh")["message"])
     assert (status(waiting)["lastHandledRefresh"], len(stage.presented())) == ("1", 1)
     stage.consent()
@@ -88,8 +84,8 @@ def test_a_wish_on_what_is_suspended_says_so_and_is_fulfilled_afterwards(stage: 
 
 def test_a_value_that_status_cannot_show_asks_for_nothing_and_is_said(stage: Stage) -> None:
     stage.make_ready(lifetime=3600)
-    wish(stage, "x" * 257)
+    stage.ask_for_refresh("x" * 257)
     stage.wait_grant("alice", lambda grant: "set a shorter value" in condition(grant, "Fresh")["message"])
-    wish(stage, "x" * 256)
+    stage.ask_for_refresh("x" * 256)
     assert not condition(stage.wait_grant("alice", is_handled), "Fresh")["message"]
     assert len(stage.presented()) == 1

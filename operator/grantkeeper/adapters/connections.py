@@ -1,6 +1,6 @@
 """Connections to authorization servers that are used once more, if that is at once.
 
-What falls due is refreshed in batches, and a handshake for each costs the server and us more than all the rest of a request. But whoever
+What falls due is refreshed in batches, and a handshake for each costs a quarter of all that a refresh does. But whoever
 writes to a connection that its server is just closing never learns what became of the request, and what is presented may be good for one
 use only. So a connection is kept for half a second, which servers are not so impatient as to close it in. Whatever has come over it when
 it is wanted ends it: an answer is read only by who asked. It serves one path, so that nobody suffers from what another path's server leaves
