@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,4 +60,7 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 @pytest.fixture
 def stage(control_plane: ControlPlane, auth_server: AuthServer, grantkeeper: Installation, namespace: str) -> Stage:
     """A namespace with everything that a story needs."""
+    if not grantkeeper.controller.is_alive:  # a test that failed may have left it ended, or stopped
+        grantkeeper.controller.start()
+    grantkeeper.controller.kill(signal.SIGCONT)
     return Stage(control_plane, auth_server, grantkeeper, namespace)

@@ -3,7 +3,7 @@
 import { basicCredentials } from './ledger.mjs';
 
 class Faults {
-  held = 0; // answers waiting
+  held = []; // whose answers wait
   cuts = 0; // answers still to be cut
   ignored = []; // whose token requests were taken and ignored
   isIgnoring = false;
@@ -29,9 +29,10 @@ class Faults {
     await next();
     if (ctx.path !== '/token') return;
     if (this.#gate) {
-      this.held += 1;
+      const client = basicCredentials(ctx).id ?? null;
+      this.held.push(client);
       await this.#gate.opened;
-      this.held -= 1;
+      this.held.splice(this.held.indexOf(client), 1);
     }
     if (this.cuts > 0) {
       this.cuts -= 1;

@@ -103,10 +103,10 @@ class House:
         """Take the API server away for so long while a refresh is at the server, and see what comes of it."""
         server, controllers = self.stage.auth_server, self.stage.installation.controllers
         server.hold()
-        wait_for(lambda: server.held() > 0, "a refresh to be in flight", within=HEALING)
+        wait_for(lambda: server.held(self.stage.client_id) > 0, "a refresh to be in flight", within=HEALING)
         before, cut_at, ill = len(self.stage.presented()), time.monotonic(), set[str]()
         with self._away(manner) as turns:
-            in_flight = server.held()
+            in_flight = server.held(self.stage.client_id)
             server.release()
             for answered in turns:
                 for gateway in self.gateways:

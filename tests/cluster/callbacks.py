@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from pydantic import SecretStr
 
-from cluster.stage import Object, Stage
+from cluster.stage import WITHIN, Object, Stage
 from grantkeeper.consent.addresses import Callback, Link
 from grantkeeper.consent.callback import Answer, Redirect, write_answer
 from grantkeeper.consent.tickets import Ticket
@@ -138,4 +138,4 @@ def wait_judged(stage: Stage, *names: str) -> None:
         waiting = [item for item in stage.get(path)["items"] if base64.b64decode(item["data"]["namespace"]).decode() == stage.namespace]
         return not [item for item in waiting if not names or item["metadata"]["name"] in names]
 
-    wait_for(are_gone, "the controller to judge an answer", within=15)
+    wait_for(are_gone, "the controller to judge an answer", within=WITHIN)

@@ -25,7 +25,7 @@ Name = tuple[str, str]
 """Namespace and name."""
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
-SHORT, LONG = 12, 24 * 3600
+SHORT, LONG = 20, 24 * 3600
 """Seconds that access tokens live: some are refreshed all the time, others never within a run."""
 FAULTY = "password [[ refresh_token ]]"
 

@@ -71,6 +71,7 @@ class Diary:
 
     def stay_quiet(self, since: int | None = None) -> None:
         """Nothing is written about what has not changed, though everything is looked at again; from now on, or since so many calls."""
+        sound = {(c.namespace, "oauthconnectors/status", c.name) for c in self.life.connectors if c.is_sound and self.is_counted(c)}
         calls = len(self.life.control_plane.calls()) if since is None else since
         for grant in self.life.grants:
             if grant.spec is not None:
@@ -84,8 +85,13 @@ class Diary:
                 about |= {(grant.namespace, "secrets", entry["name"]) for entry in grant.entries}
                 about.add((self.life.installation.namespace, "secrets", f"grant-{grant.uid}"))
                 self._see_nothing_written(about, calls)
-        sound = {(c.namespace, "oauthconnectors/status", c.name) for c in self.life.connectors if c.is_sound}
         self._see_nothing_written(sound, calls)
+
+    def is_counted(self, connector: Connector) -> bool:
+        """Whether a connector tells how many grants refer to it. Until it does, its status is about to be written: within ten seconds."""
+        path = f"{API}/namespaces/{connector.namespace}/usergrants"
+        refer = [grant for grant in (self.life.find(path) or {})["items"] if grant["spec"]["connectorRef"]["name"] == connector.name]
+        return status(self.life.find(connector.path) or {}).get("grants") == len(refer)
 
     def _see_nothing_written(self, about: set[tuple[str, str, str]], since: int) -> None:
         """The controller has left these alone: objects by namespace, resource and name."""

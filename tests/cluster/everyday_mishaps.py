@@ -167,9 +167,10 @@ def kill_while_an_answer_is_held(life: Life, _whole: None, _dice: Random) -> Non
 
 
 def _hold(life: Life, meanwhile: Callable[[], None]) -> None:
+    clients = [client for connector in life.connectors for client in connector.clients]
     life.auth_server.hold()
     try:
-        wait_for(lambda: life.auth_server.held() > 0, "an answer to hold", within=PATIENCE)
+        wait_for(lambda: any(map(life.auth_server.held, clients)), "an answer to hold", within=PATIENCE)
         meanwhile()
     finally:
         life.auth_server.release()

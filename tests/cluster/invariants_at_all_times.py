@@ -16,14 +16,14 @@ from cluster.invariants import Scene, owner_of
 from cluster.stage import sha256, status
 from grantkeeper.core.reasons import OF_A_GRANT, STALLED, Reason
 
-EXCUSED_FOR = timedelta(seconds=5)
+EXCUSED_FOR = timedelta(seconds=15)
 """How long before a misfortune a request may have been sent that it spoiled."""
 
 
 PRESENTED_AT_MOST = 2
-PATIENT_FOR = SHORT * 3 / 4 - 2
+PATIENT_FOR = SHORT * 3 / 4 - 4
 """Seconds for which a refresh token whose answer was lost is left alone: three quarters of its access token's life, which counts here
-in whole seconds and from before the request was sent."""
+in whole seconds and from before the request was sent; less what a slow machine takes for that."""
 
 
 def find_misplaced(life: Life, issued: dict[str, str]) -> Iterator[str]:

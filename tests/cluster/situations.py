@@ -121,7 +121,7 @@ class Director:
         self._add_connector("stranding", lifetime=SHORT)
         self._add_connector("recreated", lifetime=A_DAY)
         self._add_connector("forgetting", tokenStorage="Disabled")
-        self._add_connector("rejected")
+        self._add_connector("rejected", lifetime=SHORT)
         self._add_connector("odd", issuer=None, endpoints=odd, caBundle=self.odd_authority, scopes=["read"], authorizationParameters=None)
         self._add_connector("misspelt", issuer=None, provider="githbu")
         self._add_connector("forbidden", issuer="https://169.254.169.254")
@@ -155,6 +155,7 @@ class Director:
         stage.add_grant("replaced", connector="recreated")
         stage.add_grant("profile", connector="forgetting")
         stage.add_grant("unexchanged", connector="rejected")
+        stage.add_grant("insistent", connector="rejected")
         for name in ("everlasting", "unrenewed", "failing"):
             stage.add_grant(name, connector="odd")
 
@@ -214,8 +215,10 @@ class Director:
         self.stage.patch_grant("paused", spec={"suspend": True})
 
     def _reject(self) -> None:
-        """The server changes the client's secret between the link and the consent."""
+        """The server changes the client's secret between the link and the consent. Another grant goes on finding out."""
         self.stage.link("unexchanged")
+        self.stage.consent("insistent")
+        self.stage.wait_ready("insistent")
         redirect = f"{self.stage.installation.external_url}/callback/{self.stage.namespace}/rejected"
         self.stage.auth_server.register(f"{self.stage.client_id}-rejected", "another", redirect_uris=[redirect])
         self.stage.consent("unexchanged")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +17,17 @@ import httpx
 from grantkeeper.core.refreshing import REFRESH_ANNOTATION
 from parts.authserver import AuthServer
 from parts.controlplane import ControlPlane
-from parts.launcher import Installation
+from parts.launcher import Container, Installation
 from parts.person import Page, Person
+from parts.waiting import wait_for
 
 Object = dict[str, Any]
 
 API = "/apis/grantkeeper.dev/v1alpha1"
 CLIENT_SECRET = "s3cret-%+ &=/"
 """Characters that only survive Basic authentication when they are form-urlencoded first (RFC 6749 section 2.3.1)."""
+WITHIN = 60.0
+"""Seconds in which a thing comes about on the slowest of machines."""
 
 
 @dataclass(slots=True)
@@ -123,29 +127,46 @@ class Stage:
         self.consent(name)
         return self.wait_ready(name)
 
+    def pause_between_refreshes(self, *names: str, of: Container | None = None) -> None:
+        """Stop the controller, or the one of several that leads (SIGSTOP), while no refresh of these grants is under way.
+
+        What ends while an answer is on its way may cost a consent with strict rotation. A refresh is claimed before it is sent, and
+        the claim goes as its tokens are sealed; a claim that is still on its way was never used.
+        """
+        controller = of or self.installation.controller
+
+        def is_between() -> bool:
+            controller.kill(signal.SIGSTOP)
+            if not any(self.claim(name) for name in names):
+                return True
+            controller.kill(signal.SIGCONT)
+            return False
+
+        wait_for(is_between, "a moment between two refreshes", within=WITHIN)
+
     # What there is to see
 
     def link(self, name: str = "alice") -> str:
         """The grant's consent link, as soon as there is one."""
         return str(self.wait_grant(name, lambda grant: "consentURL" in status(grant))["status"]["consentURL"])
 
-    def wait_ready(self, name: str = "alice", *, within: float = 20) -> Object:
+    def wait_ready(self, name: str = "alice", *, within: float = WITHIN) -> Object:
         """The grant once a fresh token is delivered."""
         return self.wait_grant(name, lambda grant: condition(grant, "Ready")["status"] == "True", within=within)
 
-    def wait_reason(self, name: str, reason: str, *, within: float = 20) -> Object:
+    def wait_reason(self, name: str, reason: str, *, within: float = WITHIN) -> Object:
         """The grant once Ready gives this reason."""
         return self.wait_grant(name, lambda grant: condition(grant, "Ready")["reason"] == reason, within=within)
 
-    def wait_grant(self, name: str, holds: Callable[[Object], bool], *, within: float = 20) -> Object:
+    def wait_grant(self, name: str, holds: Callable[[Object], bool], *, within: float = WITHIN) -> Object:
         """The grant once something holds of it."""
         return self._wait(f"{API}/namespaces/{self.namespace}/usergrants/{name}", holds, within)
 
-    def wait_connector(self, name: str, holds: Callable[[Object], bool], *, within: float = 25) -> Object:
+    def wait_connector(self, name: str, holds: Callable[[Object], bool], *, within: float = WITHIN) -> Object:
         """The connector once something holds of it."""
         return self._wait(f"{API}/namespaces/{self.namespace}/oauthconnectors/{name}", holds, within)
 
-    def wait_refreshed(self, name: str, beyond: int, *, within: float = 20) -> Object:
+    def wait_refreshed(self, name: str, beyond: int, *, within: float = WITHIN) -> Object:
         """The grant once its token generation is beyond this one and delivered."""
         return self.wait_grant(
             name, lambda g: status(g).get("tokenGeneration", 0) > beyond and condition(g, "Ready")["status"] == "True", within=within
@@ -191,11 +212,13 @@ class Stage:
         deadline = time.monotonic() + within
         seen: Object = {}
         with self.control_plane.client() as client:
-            while time.monotonic() < deadline:
+            while True:
                 answer = client.get(path)
                 seen = dict(answer.json())
                 if answer.is_success and holds(seen):
                     return seen
+                if time.monotonic() > deadline:
+                    break
                 time.sleep(0.1)
         raise AssertionError(f"after {within:.0f} s {path} is still {json.dumps(seen.get('status'), indent=1)}")
 

@@ -29,7 +29,7 @@ class Both:
     def wait_until_at_work(self) -> None:
         """Return when both are ready, and the controller, which is ready before it leads, keeps grants."""
         ready = (self.observers, self.observers + 1)
-        self.child.wait_until(lambda: all(map(_is_ready, ready)) and "keeping" in self.events(), timeout=30)
+        self.child.wait_until(lambda: all(map(_is_ready, ready)) and "keeping" in self.events(), timeout=120)
 
     def said(self) -> list[dict[str, object]]:
         """What all three have logged."""
@@ -69,7 +69,7 @@ def both(grantkeeper: Installation, tmp_path: Path) -> Iterator[Both]:
             running.wait_until_at_work()
             yield running
         finally:
-            running.child.stop(grace=20)
+            running.child.stop(grace=60)
     finally:
         grantkeeper.controller.start()
         grantkeeper.controller.wait_until_keeping()
@@ -77,7 +77,7 @@ def both(grantkeeper: Installation, tmp_path: Path) -> Iterator[Both]:
 
 def test_both_finish_when_the_parent_is_asked_to_end(both: Both) -> None:
     children = [both.pid_of("controller"), both.pid_of("consent")]
-    assert both.child.stop(grace=20) == 0
+    assert both.child.stop(grace=60) == 0
     assert "ended" in both.events(), "the controller finished what was in flight"
     assert all(map(is_gone, children))
 
@@ -86,7 +86,7 @@ def test_both_finish_when_the_parent_is_asked_to_end(both: Both) -> None:
 def test_when_one_ends_so_does_the_other_and_the_status_says_so(both: Both, killed: str, other: str) -> None:
     survivor = both.pid_of(other)
     os.kill(both.pid_of(killed), signal.SIGKILL)
-    assert both.child.wait(20) == 128 + signal.SIGKILL
+    assert both.child.wait(60) == 128 + signal.SIGKILL
     assert is_gone(survivor)
     (line,) = [line for line in both.said() if line["event"] == "a process ended by itself; the other one is ended too"]
     assert (line["process"], line["status"]) == (killed, -signal.SIGKILL)

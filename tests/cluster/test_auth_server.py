@@ -35,7 +35,7 @@ class Client:
     client_id: str = field(default_factory=lambda: f"client-{secrets.token_hex(4)}")
     secret: str = field(default_factory=secrets.token_urlsafe)
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    patience: float = 10.0
+    patience: httpx.Timeout = field(default_factory=lambda: httpx.Timeout(30))
 
     def __post_init__(self) -> None:
         self.server.register(self.client_id, self.secret, redirect_uris=[CALLBACK])
@@ -158,10 +158,11 @@ def test_it_remembers_over_a_restart(client: Client) -> None:
 def test_an_answer_that_is_held_back_has_been_worked_off(held: AuthServer) -> None:
     client = Client(held, account="bob")
     code = client.ask()["code"][0]
-    client.patience = 1
+    client.patience = httpx.Timeout(30, read=1)
     with pytest.raises(httpx.ReadTimeout):
         client.redeem(code)
-    assert held.held() == 1
+    client.patience = httpx.Timeout(30)
+    wait_for(lambda: held.held(client.client_id) == 1, "the answer to be held back")
     assert [line["status"] for line in held.ledger(client.client_id)] == [200]
     held.release()
     assert client.redeem(code).json()["error"] == "invalid_grant"
@@ -178,25 +179,29 @@ def test_an_answer_that_is_cut_has_been_worked_off(client: Client) -> None:
 
 
 def test_what_is_ignored_has_not_been_worked_off(client: Client) -> None:
-    client.patience = 1
     tokens = client.redeem(client.ask()["code"][0]).json()
     client.server.ignore()
     try:
+        client.patience = httpx.Timeout(30, read=1)
         with pytest.raises(httpx.ReadTimeout):
             client.refresh(tokens["refresh_token"])
+        wait_for(lambda: client.server.ignored(client.client_id) == 1, "it to be ignored")
     finally:
         client.server.heed()
-    assert client.server.ignored(client.client_id) == 1
+    client.patience = httpx.Timeout(30)
     assert client.refresh(tokens["refresh_token"]).is_success
 
 
 def test_frozen_it_takes_connections_and_reads_nothing(client: Client) -> None:
     tokens = client.tokens()
     client.server.freeze()
-    client.patience = 1
-    with pytest.raises(httpx.ConnectTimeout):
-        client.refresh(tokens["refresh_token"])
-    client.server.thaw()
+    try:
+        client.patience = httpx.Timeout(30, connect=1)
+        with pytest.raises(httpx.ConnectTimeout):
+            client.refresh(tokens["refresh_token"])
+    finally:
+        client.server.thaw()
+    client.patience = httpx.Timeout(30)
     assert client.refresh(tokens["refresh_token"]).status_code == 200
     assert len(client.server.ledger(client.client_id)) == 2
 

@@ -58,8 +58,9 @@ def test_a_clock_that_jumps_an_hour_costs_each_grant_a_refresh_and_nobody_anythi
         stage.consent(name)
     for name in (*names, "held"):
         stage.wait_ready(name)
+    held_since = time.monotonic()
     _claim_by_another(stage, "held")
-    lease, held_since = _lease(stage), time.monotonic()
+    lease = _lease(stage)
     for steps, ahead in enumerate((HOUR, timedelta(0), -HOUR, timedelta(0)), 1):
         generations = {name: status(stage.get(stage.grant_path(name)))["tokenGeneration"] for name in names}
         clock.set(ahead)
@@ -67,8 +68,9 @@ def test_a_clock_that_jumps_an_hour_costs_each_grant_a_refresh_and_nobody_anythi
         for name in names:
             stage.wait_refreshed(name, generations[name])
         assert len(stage.presented()) == steps * GRANTS, "each refresh token once for each step, and no storm"
-        if time.monotonic() - held_since < CLAIM_RESPECTED_FOR.total_seconds():
-            assert [entry["grant_type"] for entry in stage.auth_server.ledger(other)] == ["authorization_code"]
+        seen = [entry["grant_type"] for entry in stage.auth_server.ledger(other)]
+        is_over = time.monotonic() - held_since > CLAIM_RESPECTED_FOR.total_seconds()
+        assert is_over or seen == ["authorization_code"]
         _see_truth(stage, names, datetime.now(UTC) + ahead)
     assert max(Counter(stage.presented()).values()) == 1
     times = [datetime.fromisoformat(entry["time"]) for entry in stage.auth_server.ledger(stage.client_id)][GRANTS:]

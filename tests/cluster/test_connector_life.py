@@ -48,15 +48,15 @@ def wait_connector_reason(stage: Stage, reason: str) -> Object:
 
 
 def test_a_connector_that_goes_and_comes_back_needs_nobody(stage: Stage) -> None:
-    generation = status(stage.make_ready(lifetime=12))["tokenGeneration"]
-    tokenset, token = stage.sealed()["data"]["tokenset"], stage.delivered()
+    stage.make_ready(lifetime=12)
     stage.delete(path_of(stage))
-    stage.wait_reason("alice", "ConnectorNotFound")
-    gone = stage.wait_grant("alice", lambda grant: status(grant)["tokenState"] == "Expired", within=30)
+    generation = status(stage.wait_reason("alice", "ConnectorNotFound"))["tokenGeneration"]
+    tokenset, token, presented = stage.sealed()["data"]["tokenset"], stage.delivered(), stage.presented()
+    gone = stage.wait_grant("alice", lambda grant: status(grant)["tokenState"] == "Expired")
     assert condition(gone, "Authorized")["status"] == "True"
     assert stage.delivered() == token
     assert stage.sealed()["data"]["tokenset"] == tokenset
-    assert stage.presented() == []
+    assert stage.presented() == presented
     stage.add_connector(lifetime=12)
     stage.wait_refreshed("alice", generation)
     assert stage.auth_server.introspect(stage.delivered()["access_token"])["active"]
@@ -97,23 +97,25 @@ def test_another_of_its_name_asks_anew_and_presents_nothing_of_the_old(stage: St
 
 
 def test_a_client_secret_that_changes_everywhere_is_used_by_the_next_refresh(stage: Stage) -> None:
-    generation = status(stage.make_ready(lifetime=12))["tokenGeneration"]
-    register(stage, NEW_SECRET, lifetime=12)
+    generation = status(stage.make_ready(lifetime=3600))["tokenGeneration"]
+    register(stage, NEW_SECRET, lifetime=3600)
     patch(stage, secret_path(stage), {"data": {"clientSecret": base64.b64encode(NEW_SECRET.encode()).decode()}})
+    stage.ask_for_refresh("now")
     stage.wait_refreshed("alice", generation)
     errors = [entry["error"] for entry in stage.auth_server.ledger(stage.client_id) if entry["grant_type"] == "refresh_token"]
     assert errors[0] is None
 
 
 def test_a_client_secret_that_changed_at_the_server_is_mended_without_anybody(stage: Stage) -> None:
-    generation = status(stage.make_ready(lifetime=24))["tokenGeneration"]
-    register(stage, NEW_SECRET, lifetime=24)
+    generation = status(stage.make_ready(lifetime=3600))["tokenGeneration"]
+    register(stage, NEW_SECRET, lifetime=3600)
+    stage.ask_for_refresh("now")
     wait_connector_reason(stage, "ClientRejected")
     grant = stage.wait_grant("alice", lambda g: status(g).get("failedRefreshes", 0) > 0)
     assert condition(grant, "Ready")["status"] == "True", "the token that is held still lives"
     assert "rejects the client" in condition(grant, "Fresh")["message"]
     patch(stage, secret_path(stage), {"data": {"clientSecret": base64.b64encode(NEW_SECRET.encode()).decode()}})
-    stage.wait_refreshed("alice", generation, within=75)
+    stage.wait_refreshed("alice", generation, within=150)
     wait_connector_reason(stage, "Ready")
     assert request_states(stage) == ["Granted"]
 
@@ -124,14 +126,14 @@ def test_fewer_scopes_are_said_at_once_and_stop_nothing_that_runs(stage: Stage) 
     stage.consent()
     generation = status(stage.wait_ready())["tokenGeneration"]
     patch(stage, path_of(stage), {"spec": {"scopes": ["openid", "offline_access"]}})
-    reduced = stage.wait_reason("alice", "ScopesNotOffered", within=10)
+    reduced = stage.wait_reason("alice", "ScopesNotOffered")
     assert "calendar.read" in condition(reduced, "Stalled")["message"]
     refreshed = stage.wait_grant("alice", lambda g: status(g).get("tokenGeneration", 0) > generation)
     assert condition(refreshed, "Ready")["reason"] == "ScopesNotOffered"
-    wait_for(lambda: stage.delivered()["expires_at"] == status(stage.get(stage.grant_path()))["expirationTime"], "delivery", within=10)
+    wait_for(lambda: stage.delivered()["expires_at"] == status(stage.get(stage.grant_path()))["expirationTime"], "delivery")
     assert stage.auth_server.introspect(stage.delivered()["access_token"])["active"]
     patch(stage, path_of(stage), {"spec": {"scopes": ["openid", "offline_access", "calendar.read", "calendar.write"]}})
-    stage.wait_ready(within=10)
+    stage.wait_ready()
     assert request_states(stage) == ["Granted"]
 
 

@@ -41,7 +41,9 @@ def test_an_account_may_do_what_it_was_given(control_plane: ControlPlane, namesp
     control_plane.kubectl("create", "role", "writer", "--verb=create", "--resource=secrets", "-n", namespace)
     control_plane.kubectl("create", "rolebinding", "writer", "--role=writer", f"--serviceaccount={namespace}:worker", "-n", namespace)
     with account as client:
-        assert client.post(f"/api/v1/namespaces/{namespace}/secrets", json=secret("made")).status_code == 201
+        wait_for(
+            lambda: client.post(f"/api/v1/namespaces/{namespace}/secrets", json=secret("made")).status_code == 201, "the right to count"
+        )
         assert client.get(f"/api/v1/namespaces/{namespace}/secrets/made").status_code == 403
 
 

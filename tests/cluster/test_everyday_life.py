@@ -64,7 +64,7 @@ def diary(tmp_path: Path) -> Iterator[Diary]:
             diary.life.raise_up(part)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_invariants_hold_whatever_happens(diary: Diary) -> None:
     try:
         if record := os.environ.get("EVERYDAY_REPLAY"):
@@ -119,8 +119,9 @@ def _check_that_a_restart_writes_nothing(diary: Diary) -> None:
         left = (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds() if expires is not None else None
         return (left is None or left < 0 or left > LONG / 2) if not grant.is_refreshed else (left is not None and left > LONG / 2)
 
-    wait_for(lambda: all(map(is_at_rest, life.grants)), "tokens that live long", within=60)
+    wait_for(lambda: all(map(is_at_rest, life.grants)), "tokens that live long", within=120)
     diary.settle()
+    wait_for(lambda: all(diary.is_counted(connector) for connector in life.connectors if connector.is_sound), "grants to be counted")
     life.installation.controller.stop()
     calls = len(life.control_plane.calls())
     life.installation.controller.start()

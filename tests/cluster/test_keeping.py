@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,7 @@ from datetime import datetime
 
 import httpx
 
-from cluster.stage import Stage, condition, status
+from cluster.stage import WITHIN, Stage, condition, status
 from parts.waiting import wait_for
 
 
@@ -46,7 +47,7 @@ def test_a_connector_says_what_to_register_and_whom_it_talks_to(stage: Stage) ->
 
 
 def test_three_refreshes_present_each_refresh_token_once(stage: Stage) -> None:
-    generation = status(stage.make_ready(lifetime=8))["tokenGeneration"]
+    generation = status(stage.make_ready(lifetime=12))["tokenGeneration"]
     seen = {stage.delivered()["access_token"]}
     for _ in range(3):
         generation = status(stage.wait_refreshed("alice", generation))["tokenGeneration"]
@@ -62,17 +63,19 @@ def test_a_refused_refresh_token_asks_for_consent_and_new_consent_heals(stage: S
     stage.make_ready(lifetime=8)
     stage.auth_server.forget("alice")
     stage.wait_reason("alice", "ReauthorizationRequired")
-    before = len(stage.presented())
+    presented = stage.presented()
+    assert len(presented) == len(set(presented)), "a refused refresh token was presented again"
     stage.consent()
     stage.wait_ready()
     assert stage.auth_server.introspect(stage.delivered()["access_token"])["active"]
-    assert before == 1, "a refused refresh token was presented again"
 
 
 def test_a_server_that_is_down_costs_nothing_while_the_token_lives(stage: Stage) -> None:
     generation = status(stage.make_ready(lifetime=8))["tokenGeneration"]
+    stage.pause_between_refreshes("alice")
     stage.auth_server.stop()
     try:
+        stage.installation.controller.kill(signal.SIGCONT)
         failing = stage.wait_grant("alice", lambda g: status(g).get("failedRefreshes", 0) > 0)
         expires_at = datetime.fromisoformat(status(failing)["expirationTime"]).timestamp()
         if time.time() < expires_at - 1:
@@ -83,7 +86,7 @@ def test_a_server_that_is_down_costs_nothing_while_the_token_lives(stage: Stage)
         assert time.time() >= expires_at
     finally:
         stage.auth_server.start()
-    stage.wait_refreshed("alice", generation, within=75)
+    stage.wait_refreshed("alice", generation, within=120)
     assert len(stage.presented()) == len(set(stage.presented()))
 
 
@@ -221,7 +224,8 @@ def test_a_restart_with_ten_grants_writes_nothing(stage: Stage) -> None:
     time.sleep(3)  # the absence of something has no condition to wait on
     calls = [call for call in stage.control_plane.calls(since) if call.account == account]
     assert any(call.verb == "list" and call.resource == "usergrants" for call in calls)
-    assert [call for call in calls if call.is_write and call.resource != "leases"] == []
+    sealed = {stage.sealed(f"user-{number}")["metadata"]["name"] for number in range(10)}
+    assert [call for call in calls if call.is_write and (call.namespace == stage.namespace or call.name in sealed)] == []
 
 
 def _kid(stage: Stage) -> str:
@@ -229,7 +233,7 @@ def _kid(stage: Stage) -> str:
 
 
 def _wait_delivered(stage: Stage, holds: Callable[[dict[str, str]], bool]) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WITHIN
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPStatusError):  # it may be away for a moment
             if holds(stage.delivered()):
@@ -239,7 +243,7 @@ def _wait_delivered(stage: Stage, holds: Callable[[dict[str, str]], bool]) -> bo
 
 
 def _wait_gone(stage: Stage, path: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WITHIN
     with stage.control_plane.client() as client:
         while time.monotonic() < deadline:
             if client.get(path).status_code == 404:
@@ -266,6 +270,6 @@ def test_the_watches_list_nothing_and_begin_before_everything_is_read(stage: Sta
         return {kind for kind, _ in lists()[before_it:]}
 
     # Where the watches are late, everything was read before, and is read once more.
-    wait_for(lambda: are_read_after() == kinds, "everything to be read after the last watch began", within=20)
+    wait_for(lambda: are_read_after() == kinds, "everything to be read after the last watch began", within=WITHIN)
     watched = {listed for listed in lists() if listed[1] is not None}
     assert watched == {(kind, "-") for kind in kinds}, "a field selector of one name is that name to the API server"

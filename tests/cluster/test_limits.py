@@ -14,7 +14,7 @@ GRANTS = 8
 
 
 def test_the_ledger_shows_no_more_than_the_limits(stage: Stage) -> None:
-    stage.add_connector(lifetime=4, limits={"requestsPerSecond": 2, "concurrency": 3})
+    stage.add_connector(lifetime=3, limits={"requestsPerSecond": 2, "concurrency": 3})
     names = [f"user-{number}" for number in range(GRANTS)]  # more than can be refreshed in time, so that a line forms
     for name in names:
         stage.add_grant(name)
@@ -24,13 +24,12 @@ def test_the_ledger_shows_no_more_than_the_limits(stage: Stage) -> None:
         stage.wait_grant(name, lambda grant: status(grant).get("tokenGeneration", 0) > 0)
     assert _most_held(stage) == 3
     before = len(_refreshes(stage))
-    stage.wait_grant(names[0], lambda _: len(_refreshes(stage)) > before + 2 * GRANTS, within=60)
+    stage.wait_grant(names[0], lambda _: len(_refreshes(stage)) > before + 5 * GRANTS, within=120)
     entries = _refreshes(stage)
     assert len({entry["presented"] for entry in entries}) == len(entries), "a refresh token was presented twice"
     times = [datetime.fromisoformat(entry["time"]) for entry in entries]
-    slack = timedelta(milliseconds=250)  # a claim and a handshake lie between the controller's beginning and the server's
-    for number, at in enumerate(times):
-        assert len([other for other in times[number:] if other < at + timedelta(seconds=5) - slack]) <= 5 * 2
+    for number, at in enumerate(times):  # what was begun before may arrive within, so many as may be under way
+        assert len([other for other in times[number:] if other < at + timedelta(seconds=10)]) <= 10 * 2 + 3
 
 
 def test_a_client_secret_is_rotated_without_an_outage(stage: Stage) -> None:
@@ -95,7 +94,7 @@ def test_a_rejected_client_is_tried_once_a_minute_and_all_go_on_when_its_secret_
     rejected = stage.wait_connector("calendar", lambda c: condition(c, "Reachable")["reason"] == "ClientRejected")
     assert condition(rejected, "Stalled")["status"] == "True"
     for name in names:
-        expired = stage.wait_reason(name, "RefreshFailing", within=30)
+        expired = stage.wait_reason(name, "RefreshFailing")
         assert condition(expired, "Authorized")["status"] == "True", "no grant is dead"
         assert "rejects the client" in condition(expired, "Fresh")["message"]
     refused = [entry for entry in _refreshes(stage) if entry["error"]]
@@ -103,8 +102,8 @@ def test_a_rejected_client_is_tried_once_a_minute_and_all_go_on_when_its_secret_
     generations = {name: status(stage.get(stage.grant_path(name)))["tokenGeneration"] for name in names}
     _write(stage, "calendar-client", NEXT_SECRET)
     for name in names:
-        stage.wait_refreshed(name, generations[name], within=15)
-    stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True", within=3)
+        stage.wait_refreshed(name, generations[name])
+    stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True")
     spent = [entry["presented"] for entry in _refreshes(stage) if not entry["error"]]
     assert len(spent) == len(set(spent))
 
@@ -113,9 +112,9 @@ def _most_held(stage: Stage) -> int:
     """How many requests are under way at once while nobody gets an answer, for as long as nobody gives up."""
     stage.auth_server.hold()
     try:
-        until, most = time.monotonic() + 6, 0
+        until, most = time.monotonic() + 4, 0
         while time.monotonic() < until:
-            most = max(most, stage.auth_server.held())
+            most = max(most, stage.auth_server.held(stage.client_id))
             time.sleep(0.1)
     finally:
         stage.auth_server.release()

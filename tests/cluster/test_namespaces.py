@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from cluster.stage import API, Object, Stage, condition, sha256, status
+from cluster.stage import API, WITHIN, Object, Stage, condition, sha256, status
 from cluster.test_rights import review
 from contracts.rights import AT_HOME, EVERYWHERE, IN_A_LISTED_NAMESPACE, together
 from parts.authserver import AuthServer
@@ -76,10 +76,10 @@ def see_revoked(stage: Stage, *tokens: str) -> None:
         assert not stage.auth_server.introspect(token)["active"]
 
 
-def see_healed(stage: Stage, name: str = "alice", *, within: float = 10) -> None:
+def see_healed(stage: Stage, name: str = "alice") -> None:
     """The watch on a namespace's Secrets works: what somebody spoils is put right."""
     merge(stage, delivered_path(stage, name), {"data": {"access_token": base64.b64encode(b"spoilt").decode()}})
-    wait_for(lambda: stage.delivered(name)["access_token"] != "spoilt", f"the Secret in {stage.namespace} to be put right", within=within)
+    wait_for(lambda: stage.delivered(name)["access_token"] != "spoilt", f"the Secret in {stage.namespace} to be put right", within=WITHIN)
 
 
 # Across namespaces
@@ -213,7 +213,7 @@ def clean(stage: Stage, *names: str) -> None:
     """Delete grants and their connector, so that the next test finds the namespace empty."""
     for name in names:
         stage.delete(stage.grant_path(name))
-    wait_for(lambda: not any(exists(stage, stage.grant_path(name)) for name in names), "the grants to go", within=20)
+    wait_for(lambda: not any(exists(stage, stage.grant_path(name)) for name in names), "the grants to go", within=WITHIN)
     stage.delete(f"{API}/namespaces/{stage.namespace}/oauthconnectors/calendar")
 
 
@@ -226,7 +226,7 @@ def test_a_listed_namespace_uses_a_connector_of_the_operators_own(places: dict[s
     stage.wait_refreshed("alice", generation)
     see_healed(stage)
     stage.delete(stage.grant_path())
-    wait_for(lambda: not exists(stage, stage.grant_path()), "the grant to go", within=20)
+    wait_for(lambda: not exists(stage, stage.grant_path()), "the grant to go", within=WITHIN)
     platform.delete(f"{API}/namespaces/{platform.namespace}/oauthconnectors/calendar")
 
 
@@ -270,7 +270,7 @@ def test_a_listed_namespace_goes_within_a_minute_and_is_kept_again_when_it_retur
     make_namespace(narrow.control_plane, stage.namespace)
     apply_chart(narrow)
     make_ready(stage)
-    see_healed(stage, within=20)
+    see_healed(stage)
     see_healed(other)
     assert narrow.controller.pid == pid
     assert narrow.controller.is_alive
@@ -290,7 +290,7 @@ def test_a_start_without_one_of_the_listed_namespaces_keeps_the_others(places: d
     make_namespace(narrow.control_plane, missing.namespace)
     apply_chart(narrow)
     make_ready(missing)
-    see_healed(missing, within=20)
+    see_healed(missing)
     assert narrow.controller.pid == pid
     clean(stage, "alice")
     clean(missing, "alice")
@@ -337,8 +337,8 @@ def test_a_watch_that_is_refused_is_begun_again_without_a_restart(places: dict[s
     wait_for(lambda: log.read_text().count(FIRST_REFUSAL) > began + 1, "the watch to be begun anew", within=90)
     see_healed(other)
     merge(stage, role, {"rules": rules})
-    see_healed(stage, within=60)
-    see_healed(other, within=30)
+    see_healed(stage)
+    see_healed(other)
     assert narrow.controller.pid == pid
     assert narrow.controller.is_alive
     clean(stage, "alice")

@@ -120,7 +120,7 @@ def test_kubectl_wait_returns_when_a_fresh_token_is_delivered_and_not_before(sta
         person = threading.Thread(target=stage.consent)
         try:
             person.start()
-            wait_for(lambda: stage.auth_server.held() > 0, "the code to be presented")
+            wait_for(lambda: stage.auth_server.held(stage.client_id) > 0, "the code to be presented")
             assert waiting.poll() is None, "somebody has consented, and there is no token yet"
         finally:
             stage.auth_server.release()

@@ -33,14 +33,14 @@ def test_a_server_that_does_not_answer_costs_no_consent_and_all_go_on_with_its_f
     assert "the last time: no answer. Nobody needs to do anything" in condition(silent, "Reachable")["message"]
     assert condition(silent, "Stalled")["status"] == "Unknown"
     for name in names:
-        expired = stage.wait_reason(name, "RefreshFailing", within=40)
+        expired = stage.wait_reason(name, "RefreshFailing")
         assert condition(expired, "Authorized")["status"] == "True"
     claims = [claim for name in names if (claim := stage.claim(name)) is not None]
-    assert SILENT_AFTER <= len(claims) <= stage.auth_server.ignored(stage.client_id) <= AT_ONCE + SILENT_AFTER - 1
+    assert SILENT_AFTER <= len(claims) <= stage.auth_server.ignored(stage.client_id) <= AT_ONCE + SILENT_AFTER
     assert {claim["presentations"] for claim in claims} == {1}, "the last presentation is kept for when there are answers"
     stage.auth_server.heed()
     for name in names:
-        stage.wait_ready(name, within=60)
+        stage.wait_ready(name, within=150)
     stage.wait_connector("calendar", lambda c: condition(c, "Ready")["status"] == "True")
     presented = stage.presented()
     assert len(presented) == len(set(presented)), "a refresh token was worked off twice"

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from demo.report import Entry, Report, Sight
 
-AT_ONCE = timedelta(seconds=5)
+AT_ONCE = timedelta(seconds=15)
 """Between finding a token and asking about it."""
 ROUNDING = timedelta(seconds=2)
 """Servers give whole seconds, and clocks are read before and after the answer travels."""

@@ -24,6 +24,8 @@ from parts.progress import step
 
 SOURCE = Path(__file__).parents[1] / "authserver"
 STARTING = 30.0
+PATIENCE = 30.0
+"""Seconds for one answer: machines stand still now and then."""
 INSPECTOR = ("inspector", "inspects-tokens")
 """The client as which tests introspect; the ledger shows it by this name."""
 
@@ -142,9 +144,9 @@ class AuthServer:
         """Send the held answers, and later ones at once."""
         self._tell("release")
 
-    def held(self) -> int:
-        """How many answers are held back now."""
-        return int(self._tell("held")["held"])
+    def held(self, client_id: str) -> int:
+        """How many answers to a client are held back now."""
+        return list(self._tell("held")["held"]).count(client_id)
 
     def cut(self) -> None:
         """Do the work of the next token request, then cut the connection instead of answering."""
@@ -188,7 +190,7 @@ class AuthServer:
 
     def client(self) -> httpx.Client:
         """Return an HTTP client that trusts the server. Close it, or use it in a `with`."""
-        return httpx.Client(base_url=self.issuer, verify=ssl.create_default_context(cafile=self.ca), trust_env=False)
+        return httpx.Client(base_url=self.issuer, verify=ssl.create_default_context(cafile=self.ca), timeout=PATIENCE, trust_env=False)
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -212,7 +214,7 @@ class AuthServer:
             return False
 
     def _tell(self, action: str, body: dict[str, Any] | None = None, **query: str) -> dict[str, Any]:
-        answer = httpx.post(f"{self._control}/{action}", json=body, params=query, trust_env=False)
+        answer = httpx.post(f"{self._control}/{action}", json=body, params=query, timeout=PATIENCE, trust_env=False)
         answer.raise_for_status()
         return dict(answer.json())
 

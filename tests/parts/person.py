@@ -18,6 +18,8 @@ from parts import PartFailed
 
 DENY = "Deny"
 """The word on the button by which people refuse."""
+IMPATIENT_AFTER = 3.0
+"""Seconds: who is told to wait longer loads the page anew."""
 
 _REFRESH = re.compile(r"^\s*(?P<pause>\d+)\s*(?:;\s*url\s*=\s*(?P<address>.+?)\s*)?$", re.IGNORECASE)
 
@@ -79,7 +81,7 @@ class Person:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.browser.close()
 
-    def consent(self, link: str, *, deny: bool = False, within: float = 30.0) -> Page:
+    def consent(self, link: str, *, deny: bool = False, within: float = 120.0) -> Page:
         """Open a consent link and go on until a page neither asks anything nor moves on by itself; return that page.
 
         With `deny`, press "Deny" on the first page that has such a button.
@@ -89,7 +91,7 @@ class Person:
         while time.monotonic() < deadline:
             if page.moves_on:
                 pause, address = page.moves_on
-                time.sleep(pause)
+                time.sleep(min(pause, IMPATIENT_AFTER))
                 page = self.open(address)
             elif page.form:
                 page = self.submit(page, DENY if deny and _button(page, DENY) else None)
