@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001, S104  # deceptive digits and the unspecified address are what is tested
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
@@ -90,9 +91,13 @@ async def test_no_spelling_of_this_machine_is_connected_to(spelling: str) -> Non
 async def test_the_canary_would_sing(spelling: str) -> None:
     made = Provider((ip_network("127.0.0.0/8"),))
     async with canary() as bird:
-        with pytest.raises(ProviderUnsent):
-            await made.fetch(f"https://{spelling}:{bird.port}/", ca_bundle=None, timeout=timedelta(seconds=1.5))
+        asking = asyncio.create_task(made.fetch(f"https://{spelling}:{bird.port}/", ca_bundle=None, timeout=timedelta(seconds=30)))
+        while not (bird.connections or asking.done()):  # noqa: ASYNC110  # a canary only counts
+            await asyncio.sleep(0.01)
         assert bird.connections == 1
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
     await made.aclose()
 
 

@@ -131,13 +131,13 @@ async def hearer(api_server: ApiServer) -> AsyncIterator[Hearer]:
     hearer = Hearer(api_server)
     yield hearer
     hearer.watcher.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await hearer.over.wait()
     await wait_for(lambda: "watching" not in {thread.name for thread in threading.enumerate()})
 
 
 async def wait_for(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110  # it is another thread's doing
             await asyncio.sleep(0.01)
 
@@ -155,9 +155,9 @@ async def test_one_watch_that_fails_ends_all_of_them_and_that_is_told_at_once(
     if refused is not None:
         hearer.api_server.refused[kind.plural] = refused
     hearer.api_server.send(kind.plural, *lines)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await hearer.ended.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await hearer.over.wait()
 
 
@@ -175,7 +175,7 @@ async def test_a_watch_that_ends_in_order_is_made_anew(hearer: Hearer, line: byt
 async def test_watches_that_are_asked_to_stop_end_in_order(hearer: Hearer) -> None:
     await hearer.watch()
     hearer.watcher.stop()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await hearer.over.wait()
     assert hearer.ended.is_set()
 
@@ -192,7 +192,7 @@ async def test_the_end_is_told_even_where_kopf_never_comes_to_it(hearer: Hearer,
     await hearer.watch()
     hearer.api_server.send(SECRETS.plural, ERROR)
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await hearer.ended.wait()
         assert not hearer.over.is_set()
     finally:
@@ -200,14 +200,14 @@ async def test_the_end_is_told_even_where_kopf_never_comes_to_it(hearer: Hearer,
 
 
 async def test_a_watch_without_a_sign_of_life_ends_all_of_them(hearer: Hearer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "LIVES_WITHIN", 0.6)
+    monkeypatch.setattr(watching, "LIVES_WITHIN", 4.0)
     await hearer.watch()
-    for _ in range(10):
+    for _ in range(25):
         for kind in EVERYTHING:
             hearer.api_server.send(kind.plural, b"\n")
         await asyncio.sleep(0.2)
     assert not hearer.ended.is_set()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while not hearer.ended.is_set():
             for kind in EVERYTHING[1:]:
                 hearer.api_server.send(kind.plural, b"\n")
@@ -216,13 +216,13 @@ async def test_a_watch_without_a_sign_of_life_ends_all_of_them(hearer: Hearer, m
 
 async def test_watches_that_never_begin_end(hearer: Hearer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LIVES_WITHIN", 0.6)
-    hearer.failing = 10
+    hearer.failing = 100
     hearer.watcher.start()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         await hearer.over.wait()
 
 
 async def test_a_login_that_fails_is_tried_again_soon(hearer: Hearer) -> None:
     hearer.failing = 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await hearer.watch()

@@ -107,19 +107,24 @@ async def test_what_is_known_a_moment_later_is_no_news(server: ScriptedServer, c
     monkeypatch.setattr(watchsession, "MOMENT", 0.05)
     server.answer(Script(body=write_event("MODIFIED", "ours") + b"\n"))
     known: list[str] = []
-    asyncio.get_running_loop().call_later(0.04, known.append, "ours")  # the answer to the write is slower than its echo
+
+    async def answer() -> None:
+        await server.arrived.wait()
+        asyncio.get_running_loop().call_later(0.04, known.append, "ours")  # the answer to the write is slower than its echo
 
     def is_known(_: str, body: dict[str, Any]) -> bool:
         return body["metadata"]["name"] in known
 
+    answering = asyncio.create_task(answer())
     assert json.loads((await watch(server, ca, is_known))[0]) == BOOKMARK
+    await answering
 
 
 async def test_a_backlog_is_read_without_a_pause(server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchsession, "MOMENT", 1)
     event = write_event("MODIFIED", "x" * 5000)
     server.answer(Script(body=b"\n".join([event] * 2000)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):
         assert await watch(server, ca, lambda *_: False) == [event] * 2000, "ten megabytes, of which a watch holds 128 KiB at most"
 
 

@@ -22,18 +22,19 @@ def test_a_person_consents_in_chromium(stage: Stage) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=ARGUMENTS)
         page = browser.new_context(ignore_https_errors=True).new_page()  # the authorization server's certificate was made on the spot
+        page.set_default_timeout(60_000)
         page.on("console", lambda said: complaints.append(f"{said.location['url']}: {said.text}") if said.type == "error" else None)
         page.goto(link)
         assert "Example Calendar" in page.inner_text("body")
         assert "Read your appointments" in page.inner_text("body")
         assert "Show your next appointments" in page.inner_text("body")
         page.get_by_role("button").first.click()
-        page.wait_for_selector("input[name=login]", timeout=15_000)
+        page.wait_for_selector("input[name=login]")
         page.fill("input[name=login]", "alice")
         page.fill("input[name=password]", "any will do")
         page.get_by_role("button").first.click()
         page.get_by_role("button", name="Allow").click()
-        page.get_by_text("close this").wait_for(timeout=15_000)
+        page.get_by_text("close this").wait_for()
         assert page.url.startswith(link)
         assert page.context.cookies(stage.installation.external_url) == [], "the cookie outlived its answer"
         assert "code=" not in page.url

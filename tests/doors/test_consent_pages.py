@@ -139,18 +139,25 @@ async def test_why_a_consent_did_not_come_about(reason: str, said: str) -> None:
 async def test_links_that_are_not_known_look_alike_and_take_as_long() -> None:
     house = House()
     house.server.delay_found = 0.1
-    seen: dict[str, tuple[str, int, float]] = {}
+    looks: set[tuple[str, int]] = set()
+    at_best: dict[str, float] = {}
     async with house.browser() as browser:
-        for path in (UNKNOWN, f"/consent/team-a/nobody/{ID}", f"/consent/nowhere/calendar-alice/{ID}"):
-            for method in ("GET", "POST"):
-                began = time.perf_counter()
-                response = await browser.request(method, path, headers=press())
-                seen[f"{method} {path}"] = (response.text, response.status_code, time.perf_counter() - began)
-                check_headers(response)
-    assert {(text, status) for text, status, _ in seen.values()} == {(next(iter(seen.values()))[0], 404)}
-    times = [took for _, _, took in seen.values()]
-    assert min(times) >= 0.25
-    assert max(times) - min(times) < 0.08
+        for _ in range(5):
+            for path in (UNKNOWN, f"/consent/team-a/nobody/{ID}", f"/consent/nowhere/calendar-alice/{ID}"):
+                for method in ("GET", "POST"):
+                    began = time.perf_counter()
+                    response = await browser.request(method, path, headers=press())
+                    took = time.perf_counter() - began
+                    at_best[f"{method} {path}"] = min(took, at_best.get(f"{method} {path}", took))
+                    looks.add((response.text, response.status_code))
+                    check_headers(response)
+            if (
+                differ_by := max(at_best.values()) - min(at_best.values())
+            ) < 0.08:  # a machine that stalls makes one of them slow, a leak all
+                break
+    assert [status for _, status in looks] == [404]
+    assert min(at_best.values()) >= 0.25
+    assert differ_by < 0.08
 
 
 async def test_a_page_that_is_not_known_is_the_page_of_an_address_that_is_not_there() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from doors.house import CALLBACK, CODE, ID, LINK, onward, press, random_like, state_of
 from doors.serving import CANARY
+from parts.processes import free_port
 
 TESTS = Path(__file__).parent.parent
 
@@ -44,7 +45,7 @@ def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
 def said(process: subprocess.Popen[str], stop: signal.Signals = signal.SIGTERM) -> str:
     """Ask a process to stop, and return all that it wrote."""
     process.send_signal(stop)
-    written, _ = process.communicate(timeout=15)
+    written, _ = process.communicate(timeout=60)
     return written
 
 
@@ -57,7 +58,7 @@ def port_of(process: subprocess.Popen[str]) -> int:
 def test_a_whole_consent_leaves_no_secret_in_the_log() -> None:
     with started("-m", "doors.serving") as process:
         port = port_of(process)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as browser:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as browser:
             state = state_of(onward(browser.post(LINK, headers=press())))
             stray = random_like("a stray state")
             secrets = [CODE, state, stray, ID, CANARY, next(iter(browser.cookies.values()))]
@@ -100,7 +101,7 @@ def test_a_whole_consent_leaves_no_secret_in_the_log() -> None:
     ],
 )
 def test_what_is_answered_to_bytes_that_no_browser_sends(head: str, status: int, serving: int) -> None:
-    with socket.create_connection(("127.0.0.1", serving), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving), timeout=60) as connection:
         connection.sendall(f"{head}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while received := connection.recv(65536):
@@ -112,7 +113,7 @@ def test_what_is_answered_to_bytes_that_no_browser_sends(head: str, status: int,
 
 
 def test_a_head_without_end_is_refused_before_it_has_come(serving: int) -> None:
-    with socket.create_connection(("127.0.0.1", serving), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving), timeout=60) as connection:
         connection.sendall(f"GET {LINK} HTTP/1.1\r\nX-Long: {'x' * 40000}".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
 
@@ -149,12 +150,11 @@ def settings(directory: Path, port: int, **changes: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_the_pages_and_stops_when_asked(stop: signal.Signals, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with started("-m", "grantkeeper", "consent", **settings(tmp_path, port)) as process:
         assert process.stdout is not None
         assert "The pages are open" in process.stdout.readline()
-        assert "Nothing to do here" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        assert "Nothing to do here" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=30).text
         assert "Traceback" not in said(process, stop)
     assert process.returncode == 0
 
@@ -163,7 +163,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with started("-m", "grantkeeper", "consent", **settings(tmp_path, port)) as process:
-            written, _ = process.communicate(timeout=30)
+            written, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert f"GRANTKEEPER_LISTEN is 127.0.0.1:{port}, and that cannot be listened on: Address already in use." in written
     assert "Traceback" not in written
@@ -171,7 +171,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 def test_a_port_that_is_none_is_said_in_a_sentence(tmp_path: Path) -> None:
     with started("-m", "grantkeeper", "consent", **settings(tmp_path, 8080, GRANTKEEPER_LISTEN="127.0.0.1:99999")) as process:
-        written, _ = process.communicate(timeout=30)
+        written, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "127.0.0.1:99999, and that cannot be listened on" in written
     assert "Traceback" not in written

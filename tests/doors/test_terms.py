@@ -107,7 +107,7 @@ async def test_one_that_stands_by_is_ready_and_ends_at_once_when_it_is_asked_to(
     await turn()
     assert play.life.pulse.unreadiness() is None
     play.life.asked.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
     assert play.works[0].is_over.is_set() is False, "it never worked"
 
 
@@ -118,7 +118,7 @@ async def test_one_that_leads_is_ended_in_order_and_gives_the_lease_back_last(pl
     assert play.life.pulse.unreadiness() == "The grants have not been read yet."
     assert play.lease.given_back == 0
     play.life.asked.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
     assert play.works[0].is_over.is_set()
     assert (len(play.works), play.lease.given_back) == (1, 1)
 
@@ -138,7 +138,7 @@ async def test_one_that_loses_the_lease_stands_by_again_and_knows_nothing(play: 
     await turn()
     assert not play.works[1].is_over.is_set()
     play.life.asked.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
     assert play.works[1].is_over.is_set()
 
 
@@ -150,7 +150,7 @@ async def test_one_whose_watches_end_begins_again_and_gives_the_lease_back_in_be
     await turn()
     assert (len(play.works), play.lease.given_back) == (2, 1)
     play.life.asked.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
 
 
 async def test_one_whose_watches_hang_leaves_it_to_a_new_process(play: Play) -> None:
@@ -159,7 +159,7 @@ async def test_one_whose_watches_hang_leaves_it_to_a_new_process(play: Play) -> 
     await turn()
     play.works[0].hangs = True
     play.lease.is_lost.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
     assert len(play.works) == 1
 
 
@@ -170,7 +170,7 @@ async def test_an_api_server_that_does_not_answer_at_the_start_is_waited_for(pla
     await turn()
     assert len(play.works) == 1
     play.life.asked.set()
-    await asyncio.wait_for(living, 1)
+    await asyncio.wait_for(living, 20)
 
 
 async def test_a_keyring_that_will_not_do_ends_the_process(play: Play) -> None:

@@ -104,14 +104,15 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on, and that no other process is given as long as this one lives.
+def free_port(in_a_row: int = 1) -> int:
+    """Return a loopback port that nobody listens on, and that no other process is given as long as this one lives; of several, the first.
 
     It is taken from below the range that kernels use for outgoing connections, so a server that is stopped finds it free again.
     """
-    while not (is_free(port := random.randint(20000, 29999)) and _reserve(port)):  # noqa: S311  # two runs must differ, nobody need not guess
-        pass
-    return port
+    while True:
+        port = random.randint(20000, 30000 - in_a_row)  # noqa: S311  # two runs must differ, nobody need not guess
+        if all(is_free(each) and _reserve(each) for each in range(port, port + in_a_row)):
+            return port
 
 
 def _reserve(port: int) -> bool:
