@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from parts.launcher import Installation
-from parts.processes import Child, free_port, is_free
+from parts.processes import Child, free_port
 
 GRANTKEEPER = Path(sys.executable).with_name("grantkeeper")
 
@@ -22,7 +22,7 @@ class Both:
     """The parent, and what there is to know of its children."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self.observers = next(port for port in iter(free_port, None) if is_free(port + 1))
+        self.observers = free_port(in_a_row=2)
         told = {"GRANTKEEPER_LISTEN": f"127.0.0.1:{free_port()}", "GRANTKEEPER_METRICS_LISTEN": f"127.0.0.1:{self.observers}"}
         self.child = Child.start("all-in-one", [GRANTKEEPER, "all-in-one"], log=log, environment={**environment, **told})
 
