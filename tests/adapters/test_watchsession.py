@@ -121,7 +121,7 @@ async def test_what_is_known_a_moment_later_is_no_news(server: ScriptedServer, c
 
 
 async def test_a_backlog_is_read_without_a_pause(server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchsession, "MOMENT", 1)
+    monkeypatch.setattr(watchsession, "MOMENT", 5)
     event = write_event("MODIFIED", "x" * 5000)
     server.answer(Script(body=b"\n".join([event] * 2000)))
     async with asyncio.timeout(40):
