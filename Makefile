@@ -24,7 +24,7 @@ demo: setup parts ## Watch a consent become a token that stays fresh (AUTO=1: no
 
 test: check ## All tests, those on the real Kubernetes and the real authorization server included
 	@$(BIN)/python -m parts.prepare --browser
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## The inner loop, in seconds: the tests that need no cluster, no browser and no sockets
 	@BRIEF=1 $(BIN)/pytest -q -n 2 -m "not cluster and not browser" $(addprefix tests/,bench chaos contracts core demo parts stories)

@@ -250,12 +250,15 @@ async def test_a_gzip_bomb_takes_no_memory(provider: Provider, server: ScriptedS
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize("late", [0, 1], ids=["all of it", "but for its end"])
 async def test_an_answer_that_came_while_this_process_did_not_run_is_read(
-    acquainted: Provider, server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch
+    acquainted: Provider, server: ScriptedServer, ca: CA, monkeypatch: pytest.MonkeyPatch, late: int
 ) -> None:
     async def write_and_be_stopped(writer: asyncio.StreamWriter, data: bytes) -> None:
-        writer.write(data)
+        writer.write(data[: len(data) - late])
         time.sleep(2)  # noqa: ASYNC251  # everything stands still, as after SIGSTOP
+        await asyncio.sleep(0.1)
+        writer.write(data[len(data) - late :])
 
     monkeypatch.setattr("fakes.scripted_server._write", write_and_be_stopped)
     assert (await send(acquainted, post(server.port), ca, timeout=AT_ONCE)).body == b"{}"
