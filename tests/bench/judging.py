@@ -12,6 +12,8 @@ SPAN = 5.0
 UNEVEN = 1.05
 """What is let go at an even pace arrives less evenly: so much more than the cap is what is in flight at the ends of such a span."""
 PATCH = "a bare PATCH"
+LAG, WRITES_BEFORE_IT_SHOWS = 250.0, 2
+"""Milliseconds; and what lies between an answer and the changed Secret: where these alone take longer, they are the bound."""
 
 
 def judge(measured: Measurements, *, many: int, few: int) -> list[Figure]:
@@ -52,7 +54,7 @@ def _refresh(refreshes: Refreshes, anchors: Anchors) -> list[Figure]:
             percentile(lags, 99) * 1e3,
             percentile(trips, 99) * 1e3,
             PATCH,
-            Bound(250, Of.VALUE),
+            Bound(max(LAG, WRITES_BEFORE_IT_SHOWS * percentile(trips, 99) * 1e3), Of.VALUE),
         ),
     ]
 

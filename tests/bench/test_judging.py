@@ -62,6 +62,13 @@ def test_each_bound_can_be_missed(measured: Measurements, fault: str) -> None:
     assert any(sentence.startswith(fault) for sentence in _faults(measured))
 
 
+@pytest.mark.parametrize(("lag", "is_allowed"), [(0.7, True), (0.9, False)])
+def test_where_a_bare_write_takes_long_the_lag_may_be_as_long_as_two(lag: float, is_allowed: bool) -> None:
+    slow = replace(GOOD.anchors, round_trips=[0.005] * 98 + [0.4] * 2)
+    measured = replace(GOOD, anchors=slow, refreshes=replace(GOOD.refreshes, lags=[0.02] * 98 + [lag] * 2))
+    assert (_faults(measured) == []) is is_allowed
+
+
 def test_without_a_cap_the_drain_is_shown_and_visibly_not_judged() -> None:
     figures = judge(replace(GOOD, drain=replace(GOOD.drain, cap=None)), many=10_000, few=1_000)
     drained = [figure for figure in figures if "refreshes a second" in figure.name]
