@@ -128,7 +128,7 @@ class Stage:
         return self.wait_ready(name)
 
     def pause_between_refreshes(self, *names: str, of: Container | None = None) -> None:
-        """Stop the controller, or the one of several that leads (SIGSTOP), while no refresh of these grants is under way.
+        """Stop the controller, or `of` where there are several (SIGSTOP), while no refresh of these grants is under way.
 
         What ends while an answer is on its way may cost a consent with strict rotation. A refresh is claimed before it is sent, and
         the claim goes as its tokens are sealed; a claim that is still on its way was never used.
