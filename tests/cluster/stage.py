@@ -210,7 +210,6 @@ class Stage:
 
     def _wait(self, path: str, holds: Callable[[Object], bool], within: float) -> Object:
         deadline = time.monotonic() + within
-        seen: Object = {}
         with self.control_plane.client() as client:
             while True:
                 answer = client.get(path)
@@ -218,9 +217,8 @@ class Stage:
                 if answer.is_success and holds(seen):
                     return seen
                 if time.monotonic() > deadline:
-                    break
+                    raise AssertionError(f"after {within:.0f} s {path} is still {json.dumps(seen.get('status'), indent=1)}")
                 time.sleep(0.1)
-        raise AssertionError(f"after {within:.0f} s {path} is still {json.dumps(seen.get('status'), indent=1)}")
 
 
 def status(grant: Object) -> Object:

@@ -116,12 +116,12 @@ def test_three_answers_with_a_wrong_or_no_issuer_spend_the_request_and_no_code(s
     _consent_anew(stage, other_than=link)
 
 
-def test_twenty_callbacks_of_one_code_are_one_presentation(stage: Stage) -> None:
+def test_fifty_callbacks_of_one_code_are_one_presentation(stage: Stage) -> None:
     _ask(stage)
     with Traveller(stage) as alice:
         callback = alice.travel(stage.link())
-        with httpx.Client(cookies=alice.ticket, timeout=30) as browser, ThreadPoolExecutor(20) as tabs:
-            answers = list(tabs.map(browser.get, [callback] * 20))
+        with httpx.Client(cookies=alice.ticket, timeout=30) as browser, ThreadPoolExecutor(50) as tabs:
+            answers = list(tabs.map(browser.get, [callback] * 50))
     assert {answer.status_code for answer in answers} <= {303, 410}
     stage.wait_ready()
     wait_judged(stage)

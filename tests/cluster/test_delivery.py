@@ -16,6 +16,7 @@ import yaml
 
 from cluster.stage import WITHIN, Object, Stage, condition, status
 from parts.mounted import MountedSecret
+from parts.waiting import wait_for
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "02-formats"
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -45,11 +46,8 @@ def find(stage: Stage, name: str) -> Object | None:
 def wait_secret(stage: Stage, name: str, holds: Callable[[Object | None], bool]) -> float:
     """How many seconds it took until something held of the Secret, or of its absence."""
     start = time.monotonic()
-    while time.monotonic() < start + WITHIN:
-        if holds(find(stage, name)):
-            return time.monotonic() - start
-        time.sleep(0.02)
-    raise AssertionError(f"after {WITHIN:.0f} s Secret {name} is still not as it should be")
+    wait_for(lambda: holds(find(stage, name)), f"Secret {name} to be as it should be", within=WITHIN)
+    return time.monotonic() - start
 
 
 def patch(stage: Stage, name: str, change: Object) -> None:

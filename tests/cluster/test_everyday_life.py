@@ -117,7 +117,8 @@ def _check_that_a_restart_writes_nothing(diary: Diary) -> None:
         """Whether its token lives long, or has run out where nobody refreshes it: that would have to be told, too."""
         expires = status(life.find(grant.path) or {}).get("expirationTime")
         left = (datetime.fromisoformat(expires) - datetime.now(UTC)).total_seconds() if expires is not None else None
-        return (left is None or left < 0 or left > LONG / 2) if not grant.is_refreshed else (left is not None and left > LONG / 2)
+        lives_long = left is not None and left > LONG / 2
+        return lives_long or (not grant.is_refreshed and (left is None or left < 0))
 
     wait_for(lambda: all(map(is_at_rest, life.grants)), "tokens that live long", within=120)
     diary.settle()

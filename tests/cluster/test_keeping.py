@@ -7,7 +7,6 @@ import json
 import secrets
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
@@ -140,12 +139,12 @@ def test_a_deleted_or_edited_secret_is_delivered_again(stage: Stage) -> None:
     stage.make_ready()
     path, token = f"/api/v1/namespaces/{stage.namespace}/secrets/alice-token", stage.delivered()
     stage.delete(path)
-    assert _wait_delivered(stage, lambda data: data == token)
+    wait_for(lambda: _find_delivered(stage) == token, "the Secret to be as it was", within=WITHIN)
     with stage.control_plane.client() as client:
         client.patch(
             path, json={"data": {"access_token": "eA=="}}, headers={"Content-Type": "application/merge-patch+json"}
         ).raise_for_status()
-    assert _wait_delivered(stage, lambda data: data == token)
+    wait_for(lambda: _find_delivered(stage) == token, "the Secret to be as it was", within=WITHIN)
 
 
 def test_a_deleted_grant_is_revoked_and_leaves_nothing(stage: Stage) -> None:
@@ -232,24 +231,16 @@ def _kid(stage: Stage) -> str:
     return str(json.loads(base64.b64decode(stage.sealed()["data"]["meta"]))["kid"])
 
 
-def _wait_delivered(stage: Stage, holds: Callable[[dict[str, str]], bool]) -> bool:
-    deadline = time.monotonic() + WITHIN
-    while time.monotonic() < deadline:
-        with suppress(httpx.HTTPStatusError):  # it may be away for a moment
-            if holds(stage.delivered()):
-                return True
-        time.sleep(0.05)
-    return False
+def _find_delivered(stage: Stage) -> dict[str, str] | None:
+    """None where the Secret is away for a moment."""
+    with suppress(httpx.HTTPStatusError):
+        return stage.delivered()
+    return None
 
 
 def _wait_gone(stage: Stage, path: str) -> None:
-    deadline = time.monotonic() + WITHIN
     with stage.control_plane.client() as client:
-        while time.monotonic() < deadline:
-            if client.get(path).status_code == 404:
-                return
-            time.sleep(0.1)
-    raise AssertionError(f"{path} is still there")
+        wait_for(lambda: client.get(path).status_code == httpx.codes.NOT_FOUND, f"{path} to go", within=WITHIN)
 
 
 def test_the_watches_list_nothing_and_begin_before_everything_is_read(stage: Stage) -> None:
