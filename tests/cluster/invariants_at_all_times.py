@@ -15,10 +15,10 @@ from cluster.everyday import SHORT, Life, Object
 from cluster.invariants import Scene, owner_of
 from cluster.stage import sha256, status
 from grantkeeper.core.reasons import OF_A_GRANT, STALLED, Reason
+from grantkeeper.core.rotation import USUAL_TIMEOUT
 
-EXCUSED_FOR = timedelta(seconds=15)
-"""How long before a misfortune a request may have been sent that it spoiled."""
-
+EXCUSED_FOR = USUAL_TIMEOUT
+"""How long before a misfortune a request may have been sent that it spoiled: for as long as its answer was awaited."""
 
 PRESENTED_AT_MOST = 2
 PATIENT_FOR = SHORT * 3 / 4 - 4
